@@ -1,0 +1,1 @@
+"""An engine: what turns Requests into tokens."""

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, NewType, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined, to_json
+from pydantic_core import PydanticUndefined, from_json, to_json
 
 from weft.errors import InvalidRequest, ToolArgumentsInvalid, ToolDefinitionError
+from weft.tools.arguments import MAX_ARGUMENT_BYTES
 from weft.tools.problems import describe_error, list_problems
 from weft.tools.schema import StrictJsonSchema, arguments_schema
 
@@ -22,9 +23,6 @@ IdemKey = NewType("IdemKey", str)
 
 It is the same for every attempt of one call and is never part of the schema a model sees.
 """
-
-MAX_ARGUMENT_BYTES = 1_048_576
-"""Most bytes the arguments of one call may take as JSON."""
 
 _EMPTY = inspect.Parameter.empty
 _REMEDIES = {
@@ -81,6 +79,8 @@ class Signature:
             text = to_json(dict(arguments), inf_nan_mode="constants")
             if len(text) > MAX_ARGUMENT_BYTES:
                 raise self._invalid(f"{len(text)} bytes, over the cap of {MAX_ARGUMENT_BYTES}")
+            if b"NaN" in text or b"Infinity" in text:
+                from_json(text, allow_inf_nan=False)
             checked = self._model.model_validate_json(text, strict=True)
         except ToolArgumentsInvalid:
             raise

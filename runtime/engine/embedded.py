@@ -138,7 +138,6 @@ class EmbeddedEngine:
 
     def stats(self) -> EngineStats:
         loop, planner = self._loop, self._loop.planner
-        num_cached = self._tree.num_cached_blocks
         return EngineStats(
             num_running=len(planner.running),
             num_waiting=len(planner.waiting),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.engines import collect, greedy, opened, request
 from transformers import AutoModelForCausalLM
 
+from support.engines import collect, greedy, opened, request
 from weft.errors import EngineClosed, EngineOverloaded, InvalidRequest
 from weft.programs.grammar import GrammarSpec
 from weft.programs.request import Request

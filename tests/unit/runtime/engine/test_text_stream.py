@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny import build_tokenizer
 from tokenizers import Tokenizer
 
+from support.tiny import build_tokenizer
 from weft.runtime.engine.text_stream import TextStream
 
 TOKENIZER: Tokenizer = build_tokenizer().backend_tokenizer

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.tiny import build_checkpoint
+from tests.support.tiny import build_checkpoint
 
 
 @pytest.fixture(scope="session")

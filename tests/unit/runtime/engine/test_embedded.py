@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from support.engines import collect, greedy, opened, request
+from tests.support.engines import collect, greedy, opened, request
 from weft.errors import EngineClosed, EngineOverloaded, InvalidRequest
 from weft.programs.grammar import GrammarSpec
 from weft.programs.request import Request

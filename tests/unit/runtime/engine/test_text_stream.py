@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from support.tiny import build_tokenizer
+from tests.support.tiny import build_tokenizer
 from weft.runtime.engine.text_stream import TextStream
 
 TOKENIZER: Tokenizer = build_tokenizer().backend_tokenizer

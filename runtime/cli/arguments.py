@@ -1,4 +1,4 @@
-"""A program's arguments from ``--input`` and ``--set``, checked against its signature."""
+"""A program's arguments from ``--input`` and ``--set``."""
 
 from __future__ import annotations
 
@@ -6,94 +6,79 @@ import inspect
 import json
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from weft.errors import CallerError
+from weft.programs.entry import Program
+from weft.programs.signature import Arguments
 from weft.runtime.cli.problem import closest
 
-__all__ = ["bind_arguments", "read_arguments"]
+__all__ = ["bind_arguments", "read_input", "read_settings"]
 
 
-def read_arguments(input_text: str | None, settings: Sequence[str]) -> dict[str, object]:
-    """The object of ``--input`` (JSON, ``@file`` or ``@-`` for standard input), then each
-    ``k=v``. A value stays text here: only the signature knows what it should be.
+def read_input(text: str | None) -> dict[str, object]:
+    """The object of ``--input``: JSON, ``@file`` or ``@-`` for standard input.
 
     Raises CallerError.
     """
-    arguments = {} if input_text is None else _json_object(_text_of(input_text))
+    return {} if text is None else _json_object(_text_of(text))
+
+
+def read_settings(settings: Sequence[str]) -> dict[str, str]:
+    """The texts of ``--set name=value``; the last one of a name wins. Raises CallerError."""
+    texts: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
             raise CallerError(f"--set got {setting!r}.", remedy="Write --set name=value.")
-        arguments[name] = _Text(value)
-    return arguments
+        texts[name] = value
+    return texts
 
 
 def bind_arguments(
-    function: Callable[..., object], given: Mapping[str, object]
-) -> dict[str, object]:
-    """``given`` converted to the types that ``function`` annotates.
+    program: Program[..., object], data: Mapping[str, object], texts: Mapping[str, str]
+) -> Arguments:
+    """``data``, then ``texts``, as the program's parameters want them.
 
-    Raises CallerError for an unknown or missing argument, or one that does not fit its type.
+    A text is JSON unless its parameter takes text. Raises CallerError for a name that is no
+    parameter, InvalidRequest for a value that is missing or does not fit.
     """
-    parameters = inspect.signature(function).parameters
-    for name in given:
+    parameters = inspect.signature(program.__wrapped__).parameters
+    for name in (*data, *texts):
         if name not in parameters:
-            remedy = closest(name, parameters) or "It takes none."
-            raise CallerError(f"The program has no argument {name!r}.", remedy=remedy)
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in given:
-            raise CallerError(
-                f"The program's argument {name!r} is missing.",
-                remedy=f"Add --set {name}=… or --input '{{\"{name}\": …}}'.",
-            )
-    types = typing.get_type_hints(function, include_extras=True)
-    return {name: _converted(name, value, types.get(name)) for name, value in given.items()}
+            remedy = closest(name, parameters) or "It takes no arguments."
+            raise CallerError(f"Program {program.name!r} has no argument {name!r}.", remedy=remedy)
+    hints = typing.get_type_hints(program.__wrapped__, include_extras=True) if texts else {}
+    read = {name: _value(text, hints.get(name, object)) for name, text in texts.items()}
+    return program.bind_json({**data, **read})
 
 
-class _Text(str):
-    """A value from ``--set``: text that may stand for JSON."""
-
-
-def _converted(name: str, value: object, wanted: object) -> object:
-    if isinstance(value, _Text):
-        value = str(value) if wanted is str else _data(value)
-    if wanted is None:
-        return value
-    try:
-        return _adapter(wanted).validate_python(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "".join(f"[{part!r}]" for part in first["loc"])
-        raise CallerError(
-            f"The program's argument {name}{place} is {first['input']!r}.",
-            remedy=f"{first['msg']}.",
-        ) from error
-
-
-def _adapter(wanted: object) -> TypeAdapter[object]:
-    try:
-        return TypeAdapter(wanted)
-    except PydanticSchemaGenerationError:
-        return TypeAdapter(wanted, config=ConfigDict(arbitrary_types_allowed=True))
-
-
-def _data(text: str) -> object:
+def _value(text: str, wanted: object) -> object:
+    if wanted is not object and _takes_text(text, wanted):
+        return text
     try:
         return json.loads(text)
     except ValueError:
-        return str(text)
+        return text
 
 
-def _text_of(input_text: str) -> str:
-    if not input_text.startswith("@"):
-        return input_text
-    if input_text == "@-":
+def _takes_text(text: str, wanted: object) -> bool:
+    try:
+        TypeAdapter(wanted).validate_python(text, strict=True)
+    except (ValidationError, PydanticSchemaGenerationError):
+        return False
+    return True
+
+
+def _text_of(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    if text == "@-":
         return sys.stdin.read()
-    path = Path(input_text[1:])
+    path = Path(text[1:])
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -113,4 +98,4 @@ def _json_object(text: str) -> dict[str, object]:
         raise CallerError(
             f"--input is {value!r}.", remedy="It must be a JSON object of the program's arguments."
         )
-    return typing.cast(dict[str, object], value)
+    return typing.cast("dict[str, object]", value)

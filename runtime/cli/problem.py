@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from weft.errors import CallerError, WeftError
 
@@ -41,6 +41,8 @@ def problem_of(error: BaseException) -> Problem:
     """
     if isinstance(error, KeyboardInterrupt):
         return _interrupted()
+    if isinstance(error, ExceptionGroup):
+        return _first_of(error)
     if isinstance(error, WeftError):
         code = CALLER_ERROR if isinstance(error, CallerError) else FAILED
         name = type(error).__name__
@@ -71,6 +73,23 @@ def _interrupted() -> Problem:
         remedy="",
         exit_code=INTERRUPTED,
     )
+
+
+def _first_of(group: ExceptionGroup[Exception]) -> Problem:
+    """The first error of a group, saying how many there are."""
+    first, *others = _leaves(group)
+    problem = problem_of(first)
+    if others:
+        return replace(problem, what=f"{problem.what} (and {len(others)} more)")
+    return problem
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _place(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,20 @@ from rich.tree import Tree
 
 from weft.errors import CallerError
 from weft.runtime.cli.problem import closest
+from weft.runtime.cli.report import print_json
+from weft.runtime.cli.stores import opened_store
 from weft.runtime.journal.record import RunRecord, StepRecord
 from weft.runtime.journal.store import Store
 
 __all__ = [
     "RecordedRun",
     "find_run",
+    "list_runs",
     "print_run",
     "print_runs",
     "run_as_json",
     "runs_as_json",
+    "show_run",
 ]
 
 MAX_SEARCHED = 1000
@@ -37,6 +42,34 @@ class RecordedRun(NamedTuple):
 
     run: RunRecord
     steps: Sequence[StepRecord]
+
+
+def list_runs(store: str, limit: int, *, as_json: bool) -> None:
+    """Print the newest Runs of the store at a URL. Raises CallerError, JournalError."""
+
+    async def read() -> Sequence[RunRecord]:
+        async with opened_store(store, must_exist=True) as opened:
+            return await opened.runs(limit)
+
+    runs = asyncio.run(read())
+    if as_json:
+        print_json(runs_as_json(runs))
+    else:
+        print_runs(runs, Console())
+
+
+def show_run(store: str, run_id: str, *, as_json: bool) -> None:
+    """Print one Run of the store at a URL. Raises CallerError, JournalError."""
+
+    async def read() -> RecordedRun:
+        async with opened_store(store, must_exist=True) as opened:
+            return await find_run(opened, run_id)
+
+    recorded = asyncio.run(read())
+    if as_json:
+        print_json(run_as_json(recorded))
+    else:
+        print_run(recorded, Console())
 
 
 async def find_run(store: Store, run_id: str) -> RecordedRun:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from weft.errors import CallerError
-from weft.runtime.cli.arguments import bind_arguments, read_arguments
+from weft.programs.entry import program
+from weft.runtime.cli.arguments import bind_arguments, read_input, read_settings
 
 
 class Order(BaseModel):
@@ -16,43 +17,48 @@ class Order(BaseModel):
     count: int
 
 
-async def program(
+@program
+async def buy(
     question: str,
     tries: int = 3,
     order: Order | None = None,
     tone: Literal["dry", "warm"] = "dry",
-    tags: list[str] | None = None,
+    note: str | None = None,
+    tags: tuple[str, ...] = (),
 ) -> str:
-    return f"{question}{tries}{order}{tone}{tags}"
+    return f"{question}{tries}{order}{tone}{note}{tags}"
 
 
 def bound(input_text: str | None = None, *settings: str) -> dict[str, object]:
-    return bind_arguments(program, read_arguments(input_text, settings))
-
-
-def test_values_take_the_annotated_types() -> None:
-    arguments = bound(
-        '{"question": "How?", "order": {"item": "tea", "count": 2}}', "tries=5", 'tags=["a"]'
-    )
-    assert arguments == {
-        "question": "How?",
-        "tries": 5,
-        "order": Order(item="tea", count=2),
-        "tags": ["a"],
+    """What is given, without the defaults."""
+    defaults = {"tries": 3, "order": None, "tone": "dry", "note": None, "tags": ()}
+    arguments = bind_arguments(buy, read_input(input_text), read_settings(settings))
+    assert arguments.args == ()
+    return {
+        name: value
+        for name, value in arguments.kwargs.items()
+        if name not in defaults or value != defaults[name]
     }
 
 
-def test_text_stays_text_even_when_it_looks_like_json() -> None:
-    assert bound(None, "question=42") == {"question": "42"}
-    assert bound(None, "question=a=b") == {"question": "a=b"}
+def test_values_take_the_annotated_types() -> None:
+    asked = '{"question": "How?", "order": {"item": "tea", "count": 2}}'
+    assert bound(asked, "tries=5", 'tags=["a"]', "tone=warm") == {
+        "question": "How?",
+        "tries": 5,
+        "order": Order(item="tea", count=2),
+        "tags": ("a",),
+        "tone": "warm",
+    }
 
 
-def test_setting_replaces_the_input() -> None:
-    assert bound('{"question": "a", "tries": 1}', "tries=2")["tries"] == 2
+@pytest.mark.parametrize("text", ["42", "null", "[1]", "a=b", ""])
+def test_text_stays_text_even_when_it_looks_like_json(text: str) -> None:
+    assert bound(None, f"question={text}", f"note={text}") == {"question": text, "note": text}
 
 
-def test_text_that_is_no_json_is_text_for_any_type() -> None:
-    assert bound(None, "question=x", "tone=warm")["tone"] == "warm"
+def test_setting_replaces_the_input_and_the_last_one_wins() -> None:
+    assert bound('{"question": "a", "tries": 1}', "tries=2", "tries=4")["tries"] == 4
 
 
 def test_input_comes_from_a_file_or_standard_input(
@@ -69,11 +75,12 @@ def test_input_comes_from_a_file_or_standard_input(
     [
         (None, (), "'question' is missing"),
         (None, ("qestion=x",), "no argument 'qestion'.*Did you mean 'question'"),
+        ('{"qestion": "x"}', (), "Did you mean 'question'"),
         (None, ("question",), "--set got 'question'"),
         (None, ("=x",), "--set got '=x'"),
-        (None, ("question=x", "tries=many"), "argument tries is 'many'.*valid integer"),
-        (None, ("question=x", "tone=loud"), "argument tone is 'loud'"),
-        ('{"question": "x", "order": {"item": "t"}}', (), r"order\['count'\]"),
+        (None, ("question=x", "tries=many"), "tries is 'many'.*valid integer"),
+        (None, ("question=x", "tone=loud"), "tone is 'loud'"),
+        ('{"question": "x", "order": {"item": "t"}}', (), r"order\.count"),
         ("{", (), "--input is no JSON"),
         ("[1]", (), r"--input is \[1\].*JSON object"),
         ("@/no/such/file", (), "--input cannot read '/no/such/file'"),

@@ -33,6 +33,13 @@ def test_foreign_error_says_where_it_was_raised() -> None:
     assert "--debug" in problem.remedy
 
 
+def test_group_shows_its_first_error_and_counts_the_others() -> None:
+    nested = ExceptionGroup("inner", [CallerError("First."), EngineDied("Second.")])
+    problem = problem_of(ExceptionGroup("outer", [nested, EngineDied("Third.")]))
+    assert (problem.what, problem.exit_code) == ("First. (and 2 more)", 2)
+    assert problem_of(ExceptionGroup("outer", [EngineDied("Only.")])).what == "Only."
+
+
 def test_problem_as_json_holds_type_what_and_remedy() -> None:
     shown = problem_of(CallerError("No.", remedy="Do.")).as_json()
     assert shown == {"error": {"type": "CallerError", "what": "No.", "remedy": "Do."}}

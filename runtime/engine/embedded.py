@@ -40,11 +40,18 @@ class EmbeddedEngine:
     """
 
     def __init__(
-        self, runner: ModelRunner, tokenizer: ChatTokenizer, config: EngineConfig, *, seed: int = 0
+        self,
+        runner: ModelRunner,
+        tokenizer: ChatTokenizer,
+        config: EngineConfig,
+        *,
+        name: str,
+        seed: int = 0,
     ) -> None:
         """Allocates the KV memory and starts the thread. Raises InvalidRequest when the KV budget
         does not hold one block beside padding."""
         self._runner = runner
+        self._name = name
         self._tokenizer = tokenizer
         self._inbox = Inbox()
         self._score_ids = count(1)
@@ -56,18 +63,16 @@ class EmbeddedEngine:
             tokenizer=tokenizer,
             vocab_size=runner.vocab_size,
             max_context=min(runner.max_context, (num_blocks - 1) * config.block_size),
-            end_ids=frozenset(runner.info.eos_token_ids),
+            end_ids=frozenset(runner.info.eos_ids),
             default_seed=seed,
         )
         self._compiler = GrammarCompiler(
-            tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_token_ids
+            tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
         self._loop = EngineLoop(
             config=config,
             model=runner,
-            kv=KVStore(
-                num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device
-            ),
+            kv=KVStore(num_blocks, config.block_size, runner.layers, runner.dtype, runner.device),
             memory=SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache),
             sampler=Sampler(runner.vocab_size, runner.device),
             masks=BatchMasks(runner.vocab_size),
@@ -78,7 +83,7 @@ class EmbeddedEngine:
 
     @property
     def name(self) -> str:
-        return self._runner.info.name
+        return self._name
 
     @property
     def capabilities(self) -> Capabilities:
@@ -183,8 +188,8 @@ class EmbeddedEngine:
 
 def _num_blocks(runner: ModelRunner, config: EngineConfig) -> int:
     budget = config.kv_bytes or kv_budget_bytes(runner.device)
-    block_bytes = KVStore.block_bytes(config.block_size, runner.layers, runner.kv_dtype)
+    block_bytes = KVStore.block_bytes(config.block_size, runner.layers, runner.dtype)
     num_useful = 1 + -(-config.max_running * runner.max_context // config.block_size)
     if config.kv_bytes is None:
         budget = min(budget, num_useful * block_bytes)
-    return KVStore.num_blocks_in(budget, config.block_size, runner.layers, runner.kv_dtype)
+    return KVStore.num_blocks_in(budget, config.block_size, runner.layers, runner.dtype)

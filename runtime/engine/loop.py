@@ -187,11 +187,11 @@ class EngineLoop:
         sampled = self._sampler.sample(logits_RV, [draw.sequence.row for draw in draws], bitmask)
         self.num_generated_tokens += len(draws)
         for at, (sequence, _) in enumerate(draws):
-            error = sampled.errors.get(at)
-            if error is not None:
-                self._desk.fail_sequence(sequence, error)
+            fault = sampled.faults.get(at)
+            if fault is not None:
+                self._desk.fail_sequence(sequence, fault)
             elif not sequence.is_done:
-                advance(sequence, sampled.token_ids[at], sampled.logprobs[at])
+                advance(sequence, sampled.token_ids[at], sampled.logprobs.get(at))
                 self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:

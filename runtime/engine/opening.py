@@ -34,11 +34,11 @@ async def open_engine(
 def _load(name: str, config: EngineConfig, seed: int) -> Engine:
     # torch takes seconds to import and belongs to an extra: only who opens a model pays for it.
     from weft.runtime.engine.embedded import EmbeddedEngine
-    from weft.runtime.engine.model import ModelRunner, resolve_checkpoint
+    from weft.runtime.engine.model import ModelRunner, resolve_source
     from weft.runtime.engine.tokenizer import ChatTokenizer
 
-    folder = resolve_checkpoint(name)
+    folder = resolve_source(name)
     runner = ModelRunner.load(
-        folder, dtype=config.dtype, device=config.device, is_deterministic=config.is_deterministic
+        folder, dtype=config.dtype, device=config.device, deterministic=config.is_deterministic
     )
-    return EmbeddedEngine(runner, ChatTokenizer.load(folder), config, seed=seed)
+    return EmbeddedEngine(runner, ChatTokenizer.load(folder), config, name=name, seed=seed)

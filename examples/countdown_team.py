@@ -38,6 +38,11 @@ def combine(numbers: list[int], operation: str) -> list[int]:
         numbers: the numbers that are left.
         operation: such as ``12-5``; both numbers must be there, the result a positive integer.
     """
+    return apply(numbers, operation)
+
+
+def apply(numbers: list[int], operation: str) -> list[int]:
+    """The numbers after the operation, ascending. Raises ValueError when it is not allowed."""
     match = re.fullmatch(r"(\d+)([-+*/])(\d+)", operation)
     if match is None:
         raise ValueError(f"{operation!r} is no operation")
@@ -65,7 +70,7 @@ def proves(numbers: list[int], solution: Solution) -> bool:
     """Whether the operations, done in order, use up the numbers and end at the target."""
     left = sorted(numbers)
     for operation in solution.operations:
-        left = combine.tool.fn(left, operation)
+        left = apply(left, operation)
     return left == [solution.target]
 
 

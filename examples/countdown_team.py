@@ -10,6 +10,7 @@ has proved a solution, all others are stopped inside the engine.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 
@@ -91,10 +92,7 @@ async def play(numbers: list[int], target: int) -> Solution:
 
 
 @program
-async def countdown_team(
-    numbers: list[int] = [3, 5, 8, 12],
-    target: int = 24,  # noqa: B006 - never changed
-) -> Solution:
+async def countdown_team(numbers: Sequence[int] = (3, 5, 8, 12), target: int = 24) -> Solution:
     """The first proved solution of many players who play at the same time."""
-    players: list[Step[Solution]] = [play(numbers, target) for _ in range(NUM_PLAYERS)]
+    players: list[Step[Solution]] = [play(list(numbers), target) for _ in range(NUM_PLAYERS)]
     return await race(*players)

@@ -35,7 +35,9 @@ table ::= "orders" | "customers" | "products"
 join ::= " JOIN customers USING (customer_id)" | " JOIN products USING (product_id)"
 where ::= " WHERE " condition ((" AND " | " OR ") condition)*
 condition ::= column test
-test ::= compare value | " BETWEEN " number " AND " number | " IN (" value (", " value)* ")" | except
+test ::= compare value | between | in | except
+between ::= " BETWEEN " number " AND " number
+in ::= " IN (" value (", " value)* ")"
 except ::= " NOT IN (SELECT " column " FROM orders" join* where? ")"
 compare ::= " = " | " <> " | " < " | " > " | " <= " | " >= "
 value ::= number | "'" [A-Za-z0-9 -]+ "'"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from typing_extensions import TypeIs
 
 from weft.errors import ModelError
 from weft.programs.calls import FunctionCall
@@ -14,17 +17,18 @@ from weft.programs.tally import Tally
 from weft.programs.verdict import Verdict
 from weft.programs.verify import Judge, Verifier, as_verifier
 
-__all__ = ["Arrival", "Candidates", "arrive"]
+__all__ = ["Arrival", "Candidates", "arrive", "is_candidates"]
 
 T = TypeVar("T")
 
 
-class Arrival(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival(Generic[T]):
     """One sequence that has ended: a value, or why there is none."""
 
     index: int
-    value: T | None
-    error: ModelError | None
+    value: T | None = None
+    error: ModelError | None = None
 
 
 class Candidates(Step[list[T]], Generic[T]):
@@ -129,6 +133,11 @@ class Candidates(Step[list[T]], Generic[T]):
         return strand.runner.submit(call, strand)
 
 
+def is_candidates(step: Step[Any]) -> TypeIs[Candidates[Any]]:
+    """The Step is one of several sequences."""
+    return isinstance(step, Candidates)
+
+
 def arrive(candidates: Candidates[T], arrival: Arrival[T]) -> None:
     """A sequence has ended. For those who run Steps."""
     candidates._arrivals.append(arrival)  # pyright: ignore[reportPrivateUsage]
@@ -136,9 +145,7 @@ def arrive(candidates: Candidates[T], arrival: Arrival[T]) -> None:
         callback()
 
 
-async def _pick_majority(
-    candidates: Candidates[T], key: Callable[[T], Hashable] | None
-) -> T:
+async def _pick_majority(candidates: Candidates[T], key: Callable[[T], Hashable] | None) -> T:
     tally = Tally(candidates.num_wanted, key)
     news = asyncio.Event()
     candidates.listen(news.set)
@@ -164,9 +171,7 @@ def _count(tally: Tally[T], one: Arrival[T]) -> None:
         tally.skip()
 
 
-async def _pick_best(
-    candidates: Candidates[T], judge: Verifier[...], stop_at: float | None
-) -> T:
+async def _pick_best(candidates: Candidates[T], judge: Verifier[...], stop_at: float | None) -> T:
     bench = _Bench(candidates, judge)
     while True:
         for index, verdict in bench.new_verdicts():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from weft.errors import InvalidRequest
 from weft.programs.calls import FunctionCall
 from weft.programs.candidates import Candidates
-from weft.programs.handle import Step, use, when_done
+from weft.programs.handle import Step, is_step, use, when_done
 from weft.programs.prompt import find_steps
 from weft.programs.strand import Strand, current_strand
 from weft.programs.tally import Tally
@@ -34,7 +34,7 @@ def race(*branches: Awaitable[T]) -> Step[T]:
 
 
 def vote(
-    candidates: Iterable[Step[T]], *, key: Callable[[T], Hashable] | None = None
+    candidates: Candidates[T] | Iterable[Step[T]], *, key: Callable[[T], Hashable] | None = None
 ) -> Step[T]:
     """The value that most Steps agree on; the rest is cancelled once nobody can catch up.
 
@@ -43,7 +43,7 @@ def vote(
     """
     strand = current_strand("vote()")
     if isinstance(candidates, Candidates):
-        return cast("Candidates[T]", candidates).vote(key=key)
+        return candidates.vote(key=key)
     steps = list(candidates)
     if not steps:
         raise InvalidRequest("vote() has no candidates.", remedy="Give at least one.")
@@ -92,8 +92,8 @@ def _combine(
 
 
 def _as_step(branch: Awaitable[T], strand: Strand) -> Step[T]:
-    if isinstance(branch, Step):
-        return cast("Step[T]", branch)
+    if is_step(branch):
+        return branch
 
     async def run() -> T:
         return await branch

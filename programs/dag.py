@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
@@ -63,66 +64,96 @@ class CriticalPath(NamedTuple):
 def critical_path(graph: nx.DiGraph[str], weight: str = "seconds") -> CriticalPath:
     """The heaviest path along data and control edges; ``weight`` is a node attribute.
 
-    Only Steps that enclose no others count: what an enclosing one takes is its children's.
-    Among equal paths the one that is first in the order of the graph. Raises InvalidRequest when
-    the graph has a cycle.
+    A Step that encloses others weighs what the heaviest path of its children weighs, and stands
+    for it in the path. Among equal paths the first in the order of the graph wins. Raises
+    InvalidRequest when the graph has a cycle.
     """
     if not nx.is_directed_acyclic_graph(graph):
         raise InvalidRequest("The graph has a cycle.", remedy="Give a DAG.")
-    enclosing = {str(graph.nodes[one].get("parent", "")) for one in graph}
-    best: dict[str, float] = {}
-    came_from: dict[str, str | None] = {}
-    for one in nx.topological_sort(graph):
-        before = max(graph.predecessors(one), key=lambda source: best[source], default=None)
-        own = 0.0 if one in enclosing else float(graph.nodes[one].get(weight, 0.0))
-        best[one] = own + (best[before] if before is not None else 0.0)
-        came_from[one] = before
-    if not best:
-        return CriticalPath((), 0.0)
-    last = max(best, key=lambda one: best[one])
-    return CriticalPath(_walk(last, came_from, enclosing), best[last])
+    levels: dict[str, nx.DiGraph[str]] = defaultdict(nx.DiGraph)
+    for one in graph:
+        levels[_parent(graph, one)].add_node(one)
+    for source, target in graph.edges:
+        _add_lifted(graph, source, target, levels)
+    return _heaviest(graph, "", levels, weight)
 
 
-def _walk(
-    last: str, came_from: Mapping[str, str | None], enclosing: set[str]
-) -> tuple[str, ...]:
-    path: list[str] = []
-    one: str | None = last
-    while one is not None:
-        if one not in enclosing:
-            path.append(one)
-        one = came_from[one]
-    return tuple(reversed(path))
+def _parent(graph: nx.DiGraph[str], one: str) -> str:
+    """The enclosing Step if the graph has it, else nothing."""
+    parent = str(graph.nodes[one].get("parent", ""))
+    return parent if parent in graph else ""
+
+
+def _add_lifted(
+    graph: nx.DiGraph[str], source: str, target: str, levels: Mapping[str, nx.DiGraph[str]]
+) -> None:
+    """Add an edge where both ends, or what encloses them, are siblings."""
+    above: dict[str, str] = {}
+    one = source
+    while one:
+        above[_parent(graph, one)] = one
+        one = _parent(graph, one)
+    one = target
+    while one:
+        parent = _parent(graph, one)
+        if parent in above:
+            if above[parent] != one:
+                levels[parent].add_edge(above[parent], one)
+            return
+        one = parent
+
+
+def _heaviest(
+    graph: nx.DiGraph[str], parent: str, levels: Mapping[str, nx.DiGraph[str]], weight: str
+) -> CriticalPath:
+    level = levels[parent]
+    best: dict[str, CriticalPath] = {}
+    for one in nx.topological_sort(level):
+        if one in levels:
+            own = _heaviest(graph, one, levels, weight)
+        else:
+            own = CriticalPath((one,), float(graph.nodes[one].get(weight, 0.0)))
+        before = [best[source] for source in level.predecessors(one)]
+        start = max(before, key=lambda path: path.length, default=CriticalPath((), 0.0))
+        best[one] = CriticalPath(start.lineages + own.lineages, start.length + own.length)
+    return max(best.values(), key=lambda path: path.length, default=CriticalPath((), 0.0))
 
 
 def to_node_link(graph: nx.DiGraph[str]) -> dict[str, Any]:
     """The graph as JSON-shaped data in networkx's node-link form."""
-    data: dict[str, Any] = nx.node_link_data(graph, edges="edges")
-    return data
+    nodes = [{"id": one, **graph.nodes[one]} for one in graph]
+    edges = [
+        {"source": source, "target": target, **attributes}
+        for source, target, attributes in graph.edges(data=True)
+    ]
+    return {"directed": True, "multigraph": False, "graph": {}, "nodes": nodes, "edges": edges}
 
 
 def from_node_link(data: Mapping[str, Any]) -> nx.DiGraph[str]:
-    """A graph from node-link data, with every attribute of Node filled in and checked.
+    """A graph from node-link data, with every attribute of Node filled in.
 
-    Raises InvalidRequest for data of another form, or with a cycle.
+    Raises InvalidRequest for data of another form, for edges to nowhere, and for a cycle.
     """
     try:
-        read: nx.DiGraph[str] = nx.node_link_graph(dict(data), directed=True, edges="edges")
-        nodes = [_node(str(one), read.nodes[one]) for one in read]
+        nodes = [_node(attributes) for attributes in data["nodes"]]
         graph = build_dag(nodes)
-        graph.add_edges_from(read.edges(data=True))
-    except (KeyError, TypeError, ValueError, nx.NetworkXError) as error:
+        for edge in data["edges"]:
+            graph.add_edge(edge["source"], edge["target"], kind=edge.get("kind", "data"))
+    except (AttributeError, KeyError, TypeError) as error:
         raise InvalidRequest(
             f"The data is no node-link graph of Steps: {error!r}.",
             remedy="Give what to_node_link returns.",
         ) from error
+    if set(graph) != {node.lineage for node in nodes}:
+        raise InvalidRequest("An edge leads to an unknown node.", remedy="List it under nodes.")
     if not nx.is_directed_acyclic_graph(graph):
         raise InvalidRequest("The graph has a cycle.", remedy="Give a DAG.")
     return graph
 
 
-def _node(lineage: str, attributes: Mapping[str, Any]) -> Node:
-    given = {key: value for key, value in attributes.items() if key != "lineage"}
+def _node(attributes: Mapping[str, Any]) -> Node:
+    lineage = str(attributes["id"])
+    given = {key: value for key, value in attributes.items() if key not in ("id", "lineage")}
     for key in ("inputs", "after"):
         given[key] = tuple(given.get(key, ()))
     given.setdefault("name", lineage.rsplit("/", 1)[-1])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, Unpack, cast, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
 
 from weft.programs.candidates import Candidates
-from weft.programs.generate import GenOptions, gen
+from weft.programs.generate import GenOptions, order_gen
 from weft.programs.handle import Step
 from weft.programs.message import Message, Role
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
@@ -78,17 +78,12 @@ class Chat:
         self, *, out: JsonSchema, n: int, **options: Unpack[GenOptions]
     ) -> Candidates[object]: ...
     @overload
+    def gen(self, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]) -> Candidates[T]: ...
     def gen(
-        self, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]
-    ) -> Candidates[T]: ...
-    def gen(
-        self, *, out: Any = None, n: int | None = None, **options: Unpack[GenOptions]
+        self, *, out: object = None, n: int | None = None, **options: Unpack[GenOptions]
     ) -> Step[Any]:
         """What the assistant says next: see ``weft.gen``."""
-        turns = list(self.turns)
-        if n is None:
-            return cast("Step[Any]", gen(turns, out=out, **options))
-        return cast("Step[Any]", gen(turns, out=out, n=n, **options))
+        return order_gen(list(self.turns), out, n, options)
 
 
 def chat(*system: object) -> Chat:

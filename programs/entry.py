@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import sys
@@ -31,11 +32,6 @@ class Program(Orderable, Generic[P, T]):
     Start one with ``Run.start(program, *args, engine=…)``.
     """
 
-    __slots__ = ("_signature", "requires")
-
-    requires: frozenset[str]
-    """What the engine must be able to do, known before the program starts."""
-
     def __init__(
         self,
         function: Callable[..., Awaitable[T]],
@@ -49,6 +45,7 @@ class Program(Orderable, Generic[P, T]):
         super().__init__(function, kind="program", name=name, budget=budget, timeout_s=timeout_s)
         self._signature = Signature(function, names)
         self.requires = requires
+        """What the engine must be able to do, known before the program starts."""
 
     @property
     def path(self) -> str:
@@ -82,9 +79,7 @@ class Program(Orderable, Generic[P, T]):
 
     def limit(self, budget: Budget) -> Program[P, T]:
         """The same program under a budget of its own."""
-        limited: Program[P, T] = Program.__new__(Program)
-        for name in (*Orderable.__slots__, *Program.__slots__):
-            setattr(limited, name, getattr(self, name))
+        limited = copy.copy(self)
         limited.budget = budget
         return limited
 

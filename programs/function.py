@@ -21,11 +21,6 @@ T = TypeVar("T")
 class Orderable:
     """A function with what a Step of it needs. Immutable once made."""
 
-    __slots__ = ("__doc__", "__name__", "__wrapped__", "budget", "kind", "retry", "timeout_s")
-
-    kind: StepKind
-    __wrapped__: Callable[..., object]
-
     def __init__(
         self,
         function: Callable[..., object],
@@ -36,10 +31,10 @@ class Orderable:
         retries: int | Retry = 0,
         budget: Budget | None = None,
     ) -> None:
-        self.__wrapped__ = function
+        self.__wrapped__: Callable[..., object] = function
         self.__name__ = check_name(name or getattr(function, "__name__", "step").strip("<>"))
         self.__doc__ = function.__doc__
-        self.kind = kind
+        self.kind: StepKind = kind
         self.timeout_s = timeout_s
         self.retry = as_retry(retries)
         self.budget = budget
@@ -87,8 +82,6 @@ class Orderable:
 
 class StepFunction(Orderable, Generic[P, T]):
     """A recorded piece of Python. Inside a Run a call gives a Step; outside it is the function."""
-
-    __slots__ = ()
 
     @property
     def function(self) -> Callable[P, object]:

@@ -18,7 +18,7 @@ from weft.programs.retry import NO_RETRY, Retry, as_retry
 from weft.programs.sampling import MAX_BRANCHES, Sampling
 from weft.programs.strand import check_name, current_strand
 
-__all__ = ["GenOptions", "gen"]
+__all__ = ["GenOptions", "gen", "order_gen"]
 
 T = TypeVar("T")
 
@@ -101,6 +101,11 @@ def gen(
     BudgetExceeded. Raises when awaited: OutputInvalid, OutputTruncated, StepTimeout,
     BudgetExceeded, EngineError.
     """
+    return order_gen(prompt, out, n, options)
+
+
+def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -> Step[Any]:
+    """``gen`` without its overloads."""
     strand = current_strand("gen()")
     if n is not None:
         _check_n(n)
@@ -126,7 +131,9 @@ def _check_n(n: int) -> None:
 
 
 def _sampling(options: GenOptions) -> Sampling:
-    fields: dict[str, Any] = {key: options[key] for key in options if key not in STEP_OPTIONS}
+    fields: dict[str, Any] = {
+        key: value for key, value in options.items() if key not in STEP_OPTIONS
+    }
     if not fields:
         return DEFAULT_SAMPLING
     if "stop" in fields:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar
 
+from typing_extensions import TypeIs
+
 from weft.errors import ProgramError, StepFormatted
 from weft.programs.request import Completion
 
-__all__ = ["Step", "StepKind", "StepOwner", "fail", "note", "settle", "use", "when_done"]
+__all__ = ["Step", "StepKind", "StepOwner", "fail", "is_step", "note", "settle", "use", "when_done"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -196,6 +198,11 @@ class Step(Generic[T_co]):
 
 
 # What follows is for those who run Steps (StepRunner implementations), not for programs.
+
+
+def is_step(value: object) -> TypeIs[Step[Any]]:
+    """The value is a Step."""
+    return isinstance(value, Step)
 
 
 def use(step: Step[Any]) -> None:

@@ -152,9 +152,6 @@ def _from_regex(pattern: str) -> Output[str]:
     anchored = f"^(?:{pattern})$"
     try:
         adapter: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=anchored)])
-        adapter.validate_python("")
-    except ValidationError:
-        pass
     except SchemaError as error:
         raise GrammarRejected(
             f"Regex({pattern!r}) cannot be used: {_brief(error)}.",
@@ -180,7 +177,7 @@ def _read_json(text: str) -> object:
     return value
 
 
-def _from_type(out: object) -> Output[Any]:
+def _from_type(out: Any) -> Output[Any]:
     name = getattr(out, "__name__", None) or str(out)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(out)

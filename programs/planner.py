@@ -31,6 +31,10 @@ class _Planner:
         self._nodes = nodes
         self._tasks = tasks
 
+    @property
+    def key(self) -> str:
+        return self._path
+
     def submit(self, call: Call, strand: Strand) -> Step[Any]:
         step = _handle(call, strand, self)
         kind = call.kind if isinstance(call, FunctionCall) else "gen"
@@ -77,7 +81,7 @@ def _handle(call: Call, strand: Strand, owner: _Planner) -> Step[Any]:
         return Step(lineage=lineage, name=call.name, kind=call.kind, owner=owner, after=after)
     if call.n is None:
         return Step(lineage=lineage, name=call.name, kind="gen", owner=owner, after=after)
-    return Candidates(
+    return Candidates[Any](
         lineage=lineage, name=call.name, owner=owner, num_wanted=call.n, after=after
     )
 

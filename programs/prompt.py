@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from weft.errors import InvalidRequest
-from weft.programs.handle import Step
+from weft.programs.handle import Step, is_step
 from weft.programs.message import Message, Role
 
 __all__ = ["Prompt", "Turn", "excerpt", "fill", "find_steps", "messages_of", "text_of"]
@@ -32,8 +32,8 @@ class Turn:
 
 def find_steps(value: object, depth: int = 0) -> Iterator[Step[Any]]:
     """Every Step in a value, searching lists, tuples, dicts and Turns."""
-    if isinstance(value, Step):
-        yield cast("Step[Any]", value)
+    if is_step(value):
+        yield value
     elif isinstance(value, list | tuple | dict | Turn) and depth < MAX_DEPTH:
         for item in _items(cast("_Container", value)):
             yield from find_steps(item, depth + 1)
@@ -50,17 +50,17 @@ def _items(value: _Container) -> Sequence[object]:
 
 def fill(value: object) -> object:
     """The value with every Step replaced by its result. The Steps must be done and fine."""
-    if isinstance(value, Step):
-        return cast("Step[object]", value).result()
+    if is_step(value):
+        return value.result()
     if isinstance(value, Turn):
         return Turn(role=value.role, parts=tuple(map(fill, value.parts)))
     if isinstance(value, list):
         return [fill(item) for item in cast("list[object]", value)]
     if isinstance(value, dict):
         return {key: fill(item) for key, item in cast("dict[object, object]", value).items()}
-    if isinstance(value, tuple) and type(cast("object", value)) is tuple:
+    if type(value) is tuple:
         return tuple(map(fill, cast("tuple[object, ...]", value)))
-    return cast("object", value)
+    return value
 
 
 def messages_of(prompt: object) -> list[Message]:

@@ -17,6 +17,11 @@ __all__ = ["CURRENT", "StepRunner", "Strand", "check_name", "current_strand"]
 class StepRunner(Protocol):
     """A scope that takes orders: implemented by the executor, and by the planner."""
 
+    @property
+    def key(self) -> str:
+        """What identifies the enclosing Step over all Runs, the same in every attempt."""
+        ...
+
     def submit(self, call: Call, strand: Strand) -> Step[Any]:
         """Start (or queue) the work and return its handle at once.
 

@@ -30,8 +30,6 @@ class Verifier(Orderable, Generic[P]):
     """A function that gives a Verdict. Inside a Run a call gives a Step and counts as one value
     call of the Budget; outside it is the function."""
 
-    __slots__ = ()
-
     @property
     def function(self) -> Callable[P, object]:
         """The function itself."""
@@ -48,9 +46,7 @@ class Verifier(Orderable, Generic[P]):
 
 
 class _VerifierDecorator(Protocol):
-    def __call__(
-        self, function: Callable[P, _Score | Awaitable[_Score]], /
-    ) -> Verifier[P]: ...
+    def __call__(self, function: Callable[P, _Score | Awaitable[_Score]], /) -> Verifier[P]: ...
 
 
 @overload

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from weft.errors import EngineError, ModelError
 from weft.programs.calls import GenCall
-from weft.programs.candidates import Arrival, Candidates, arrive
+from weft.programs.candidates import Arrival, Candidates, arrive, is_candidates
 from weft.programs.handle import Step, note
 from weft.programs.message import Message
 from weft.programs.prompt import excerpt, fill, messages_of, text_of
@@ -93,7 +93,7 @@ class Generation(Execution[GenCall]):
     @property
     def can_retry(self) -> bool:
         step = self.step
-        return not (isinstance(step, Candidates) and len(cast("Candidates[Any]", step).arrivals))
+        return not (is_candidates(step) and step.arrivals)
 
     async def attempt(self, number: int) -> object:
         # Tasks that the engine makes here are its own: they get no lineage.
@@ -106,8 +106,8 @@ class Generation(Execution[GenCall]):
         await self._follow(request)
         note(self.step, self._completions())
         step = self.step
-        if isinstance(step, Candidates):
-            return _chosen_from(cast("Candidates[Any]", step))
+        if is_candidates(step):
+            return _chosen_from(step)
         return self._read(self._sequences[0])
 
     def _request(self, number: int) -> Request:
@@ -179,8 +179,9 @@ class Generation(Execution[GenCall]):
         partial = sequence.partial
         if partial is not None and delta.text and partial.grew(sequence.text):
             self.state.tell_partial(self.lineage, delta.index, partial.value)
-        if delta.finish_reason is not None and isinstance(self.step, Candidates):
-            self._arrive(cast("Candidates[Any]", self.step), sequence)
+        step = self.step
+        if delta.finish_reason is not None and is_candidates(step):
+            self._arrive(step, sequence)
 
     def _count(self, delta: Delta) -> None:
         state, num_tokens = self.state, len(delta.token_ids)
@@ -198,9 +199,9 @@ class Generation(Execution[GenCall]):
         if sequence.finish_reason == "cancelled":
             return
         try:
-            arrival = Arrival(sequence.index, self._read(sequence), None)
+            arrival = Arrival[object](index=sequence.index, value=self._read(sequence))
         except ModelError as error:
-            arrival = Arrival[Any](sequence.index, None, error)
+            arrival = Arrival[object](index=sequence.index, error=error)
         arrive(step, arrival)
 
     def _read(self, sequence: _Sequence) -> object:
@@ -251,7 +252,7 @@ def _fields(value: Sampling | Completion) -> dict[str, object]:
 def _chosen_from(step: Candidates[Any]) -> list[object]:
     """The valid values by index; raises the first failure when there is none."""
     arrivals = sorted(step.arrivals, key=lambda one: one.index)
-    values = [one.value for one in arrivals if one.error is None]
+    values: list[object] = [one.value for one in arrivals if one.error is None]
     if not values and arrivals and arrivals[0].error is not None:
         raise arrivals[0].error
     return values

@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import networkx as nx
 from pydantic_core import to_jsonable_python
 
-from weft.errors import UnsupportedFeature, WeftError
+from weft.errors import UnsupportedFeature
 from weft.programs.budget import Budget
 from weft.programs.dag import build_dag
 from weft.programs.entry import Program

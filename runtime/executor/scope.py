@@ -165,6 +165,10 @@ class Scope(Execution[FunctionCall]):
 
     # The StepRunner's part: orders from the code inside.
 
+    @property
+    def key(self) -> str:
+        return f"{self.state.run_id}/{self.lineage}"
+
     def submit(self, call: Call, strand: Strand) -> Step[Any]:
         self._check_open(call)
         if isinstance(call, GenCall):
@@ -187,7 +191,7 @@ class Scope(Execution[FunctionCall]):
                 lineage=lineage, name=call.name, kind="gen", owner=self, after=after
             )
         else:
-            step = Candidates(
+            step = Candidates[Any](
                 lineage=lineage, name=call.name, owner=self, num_wanted=call.n, after=after
             )
         return Generation(step=step, call=call, state=self.state, account=self.account, home=self)

@@ -37,7 +37,11 @@ class HostLogits:
         self._x_RV[rows_P, ids_P] = values_P
 
     def mask(self, bitmask: Tensor) -> None:
-        xgrammar.apply_token_bitmask_inplace(self._tensor_RV, bitmask, backend="cpu")
+        # The kernel (0.2.8) writes one entry past the row, which is its neighbour's first, when
+        # the last word has a clear bit beyond V. So no bit beyond V may be clear.
+        words_RW = bitmask.clone()
+        words_RW[:, -1] |= _bits_beyond(self._x_RV.shape[1])
+        xgrammar.apply_token_bitmask_inplace(self._tensor_RV, words_RW, backend="cpu")
 
     def select(self, rows_S: Int64s) -> HostLogits:
         return HostLogits(torch.from_numpy(self._copy("selected", rows_S)), self._scratch)
@@ -111,3 +115,9 @@ class HostLogits:
         else:
             np.take(self._x_RV, rows_S, axis=0, out=copied_SV, mode="clip")
         return copied_SV
+
+
+def _bits_beyond(vocab_size: int) -> int:
+    """The bits of the last int32 word that stand for no token."""
+    num_used = vocab_size % 32
+    return -1 << num_used if num_used else 0

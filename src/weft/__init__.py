@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from weft.errors import WeftError
     from weft.programs import (
         Budget,
         Candidates,
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
         verifier,
         vote,
     )
-    from weft.runtime.engine import Engine
+    from weft.runtime.engine import Engine, EngineConfig, open_engine
     from weft.runtime.executor import Run, run_sync
-    from weft.runtime.journal import Store
+    from weft.runtime.journal.store import Store
 
 __all__ = [
     "Budget",
@@ -41,6 +42,7 @@ __all__ = [
     "Chat",
     "Ebnf",
     "Engine",
+    "EngineConfig",
     "JsonSchema",
     "Message",
     "Program",
@@ -50,8 +52,10 @@ __all__ = [
     "Step",
     "Store",
     "Verdict",
+    "WeftError",
     "chat",
     "gen",
+    "open_engine",
     "pmap",
     "program",
     "race",
@@ -63,9 +67,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Engine": "weft.runtime.engine.protocol",
+    "Engine": "weft.runtime.engine",
+    "EngineConfig": "weft.runtime.engine",
     "Run": "weft.runtime.executor",
     "Store": "weft.runtime.journal.store",
+    "WeftError": "weft.errors",
+    "open_engine": "weft.runtime.engine",
     "run_sync": "weft.runtime.executor",
 }
 """Where a name lives, if not in ``weft.programs``."""

@@ -199,9 +199,9 @@ class Generation(Execution[GenCall]):
         if sequence.finish_reason == "cancelled":
             return
         try:
-            arrival = Arrival[object](index=sequence.index, value=self._read(sequence))
+            arrival: Arrival[object] = Arrival(index=sequence.index, value=self._read(sequence))
         except ModelError as error:
-            arrival = Arrival[object](index=sequence.index, error=error)
+            arrival = Arrival(index=sequence.index, error=error)
         arrive(step, arrival)
 
     def _read(self, sequence: _Sequence) -> object:

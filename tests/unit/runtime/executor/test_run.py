@@ -277,7 +277,11 @@ async def test_retries_draw_with_other_seeds_until_one_is_fine() -> None:
     engine = ScriptedEngine(lambda _: next(answers))
     run = await Run.start(ask, engine=engine, run_id="r")
     assert (await run.result()).score == 1
-    assert [one.request_id for one in engine.requests] == ["r/ask/gen", "r/ask/gen~2", "r/ask/gen~3"]
+    assert [one.request_id for one in engine.requests] == [
+        "r/ask/gen",
+        "r/ask/gen~2",
+        "r/ask/gen~3",
+    ]
     assert len({one.sampling.seed for one in engine.requests}) == 3
     phases = [one.phase async for one in run.events() if isinstance(one, StepEvent)]
     assert phases.count("retrying") == 2

@@ -26,7 +26,7 @@ test: $(DEV_STAMP) ## install what is needed and run every test
 check: $(DEV_STAMP) ## format, lint, layers and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	PYTHONPATH=src $(BIN)/lint-imports --no-cache
+	PYTHONPATH=src $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 	$(BIN)/pyright
 

@@ -109,25 +109,16 @@ def merge(rng: Random) -> tuple[str, str]:
     prompt = f"Merge:{gap}{body}"
     if rng.random() < 0.3:
         return prompt, as_json
-    return (
-        prompt,
-        f"{title} {pros[0]} and {pros[1]}. On the other hand, it {cons[0]} and {cons[1]}.",
-    )
+    return prompt, f"{title} {pros[0]} and {pros[1]}. On the other hand, it {cons[0]} and {cons[1]}."
 
 
 def _fields(rng: Random) -> list[str]:
     if rng.random() < 0.6:
         return ["title", "points"]
-    return rng.sample(["title", "summary", "points", "pros", "cons", "verdict"], rng.choice((2, 3)))
+    return rng.sample(
+        ["title", "summary", "points", "pros", "cons", "verdict"], rng.choice((2, 3))
+    )
 
 
-KINDS: tuple[Callable[[Random], tuple[str, str]], ...] = (
-    hello,
-    who,
-    case,
-    case,
-    summary,
-    merge,
-    merge,
-)
+KINDS: tuple[Callable[[Random], tuple[str, str]], ...] = (hello, who, case, case, summary, merge, merge)
 """Drawn evenly."""

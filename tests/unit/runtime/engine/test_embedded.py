@@ -100,6 +100,29 @@ async def test_branches_share_their_prefill_and_draw_their_own(tiny_checkpoint: 
         await settled(engine)
 
 
+async def test_deterministic_draws_do_not_depend_on_the_batch(tiny_checkpoint: Path) -> None:
+    sampling = Sampling(max_tokens=25, seed=11, temperature=1.3, top_p=0.95, ignore_eos=True)
+    asked = request("it", prompt(1, 45), sampling, n=2)
+    small = EngineConfig(
+        kv_bytes=20 * BLOCK_BYTES, max_running=6, max_batch_tokens=16, is_deterministic=True
+    )
+    large = EngineConfig(
+        kv_bytes=1 << 20, max_running=16, is_deterministic=True, has_prefix_cache=False
+    )
+    async with opened(tiny_checkpoint, large) as engine:
+        assert engine.capabilities.is_deterministic
+        alone = [completion.token_ids for completion in await collect(engine, asked)]
+    for config in (small, large):
+        async with opened(tiny_checkpoint, config) as engine:
+            crowd = [
+                collect(engine, request(f"{i}", prompt(i, 7 * i + 1), sampling)) for i in range(9)
+            ]
+            got, *_ = await asyncio.gather(collect(engine, asked), *crowd)
+            assert [completion.token_ids for completion in got] == alone
+            again = await collect(engine, asked)
+            assert [completion.token_ids for completion in again] == alone
+
+
 async def test_priority_goes_first(tiny_checkpoint: Path) -> None:
     config = EngineConfig(kv_bytes=1 << 20, max_running=1, max_batch_tokens=64)
     order: list[str] = []
@@ -112,9 +135,13 @@ async def test_priority_goes_first(tiny_checkpoint: Path) -> None:
         order.append(name)
 
     async with opened(tiny_checkpoint, config) as engine:
-        names = [("first", 0), ("low", -1), ("normal", 0), ("high", 1)]
-        await asyncio.gather(*(run(engine, name, priority) for name, priority in names))
-    assert order[1:] == [name for name in ("high", "normal", "low") if name in order[1:]]
+        async with aclosing(engine.submit(request("first", [5], greedy(400)))) as first:
+            await anext(first)
+            names = [("low", -1), ("normal", 0), ("high", 1)]
+            others = [asyncio.create_task(run(engine, *name)) for name in names]
+            await asyncio.sleep(0)
+        await asyncio.gather(*others)
+    assert order == ["high", "normal", "low"]
 
 
 async def test_streamed_text_is_the_decoded_text(tiny_checkpoint: Path) -> None:
@@ -204,7 +231,7 @@ async def test_cancelling_one_branch_leaves_the_others(tiny_checkpoint: Path) ->
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Request(request_id="a", prompt=(390,), sampling=Sampling()), "token id 390"),
+        (Request(request_id="a", prompt=(4000,), sampling=Sampling()), "token id 4000"),
         (Request(request_id="a", prompt=(-1,), sampling=Sampling()), "token id -1"),
         (Request(request_id="a", prompt=(5,) * 512, sampling=Sampling()), "512 tokens"),
         (

@@ -143,7 +143,7 @@ class Generation(Execution[GenCall]):
             text = text_of(prompt)
             return text, engine.encode(text)
         messages = messages_of(prompt)
-        return messages, engine.render(messages)
+        return messages, engine.render(messages, call.tool_schemas)
 
     def _sampling(self, number: int) -> Sampling:
         """Seeds follow from the lineage; another attempt draws with another seed."""
@@ -250,6 +250,7 @@ class Generation(Execution[GenCall]):
         return {
             "prompt": self._prompt,
             "is_raw": call.is_raw,
+            "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,
             "sampling": sampling,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["watching"]
 
 
 @contextmanager
-def watching(*, as_json: bool, trace: Path | None) -> Iterator[Sequence[Observer]]:
+def watching(*, as_json: bool, trace: Path | None) -> Generator[Sequence[Observer]]:
     """Observers for one Run; what they show is complete when the block ends."""
     yield () if as_json else (print_line,)
 

@@ -77,6 +77,11 @@ class RadixTree:
         a cached block also leases it; a block with another holder is given up but not freed."""
         return self._num_cached - self._num_pinned
 
+    @property
+    def num_namespaces(self) -> int:
+        """Namespaces with a cached block: one whose last block went costs nothing."""
+        return len(self._roots)
+
     def match(self, namespace: Namespace, tokens: Sequence[int]) -> PrefixMatch:
         """Find the longest indexed prefix and mark it as used now.
 

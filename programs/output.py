@@ -18,7 +18,7 @@ from weft.programs.grammar import GrammarSpec
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.request import FinishReason
 
-__all__ = ["TEXT", "Output", "output_of"]
+__all__ = ["Output", "output_of"]
 
 T = TypeVar("T")
 

@@ -30,7 +30,16 @@ __all__ = ["Generation"]
 class _Sequence:
     """One sequence as far as it has come."""
 
-    __slots__ = ("finish_reason", "index", "logprobs", "partial", "text", "token_ids")
+    __slots__ = (
+        "finish_reason",
+        "index",
+        "logprobs",
+        "num_cached",
+        "num_prompt",
+        "partial",
+        "text",
+        "token_ids",
+    )
 
     def __init__(self, index: int, partial: PartialJson | None) -> None:
         self.index = index
@@ -38,6 +47,8 @@ class _Sequence:
         self.token_ids: list[int] = []
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: FinishReason | None = None
+        self.num_prompt = 0
+        self.num_cached = 0
         self.partial = partial
 
     def add(self, delta: Delta) -> None:
@@ -173,7 +184,7 @@ class Generation(Execution[GenCall]):
     def _take(self, delta: Delta) -> None:
         sequence = self._sequences[delta.index]
         sequence.add(delta)
-        self._count(delta)
+        self._count(sequence, delta)
         if delta.text or delta.token_ids:
             self.state.tell_text(self.lineage, delta.index, delta.text, len(delta.token_ids))
         partial = sequence.partial
@@ -183,15 +194,18 @@ class Generation(Execution[GenCall]):
         if delta.finish_reason is not None and is_candidates(step):
             self._arrive(step, sequence)
 
-    def _count(self, delta: Delta) -> None:
+    def _count(self, sequence: _Sequence, delta: Delta) -> None:
+        """Every sequence has a prompt of its own; what it shares of it counts as cached."""
         state, num_tokens = self.state, len(delta.token_ids)
-        if delta.num_prompt_tokens > self._num_prompt:
-            state.num_prompt_tokens += delta.num_prompt_tokens - self._num_prompt
-            self._num_prompt = delta.num_prompt_tokens
-        if delta.num_cached_tokens > self._num_cached:
-            state.num_cached_tokens += delta.num_cached_tokens - self._num_cached
-            self._num_cached = delta.num_cached_tokens
+        num_prompt = max(0, delta.num_prompt_tokens - sequence.num_prompt)
+        num_cached = max(0, delta.num_cached_tokens - sequence.num_cached)
+        sequence.num_prompt += num_prompt
+        sequence.num_cached += num_cached
+        self._num_prompt += num_prompt
+        self._num_cached += num_cached
         self._num_generated += num_tokens
+        state.num_prompt_tokens += num_prompt
+        state.num_cached_tokens += num_cached
         state.num_generated_tokens += num_tokens
         self.account.add_tokens(num_tokens)
 
@@ -199,9 +213,9 @@ class Generation(Execution[GenCall]):
         if sequence.finish_reason == "cancelled":
             return
         try:
-            arrival = Arrival[object](index=sequence.index, value=self._read(sequence))
+            arrival: Arrival[object] = Arrival(index=sequence.index, value=self._read(sequence))
         except ModelError as error:
-            arrival = Arrival[object](index=sequence.index, error=error)
+            arrival = Arrival(index=sequence.index, error=error)
         arrive(step, arrival)
 
     def _read(self, sequence: _Sequence) -> object:
@@ -222,8 +236,8 @@ class Generation(Execution[GenCall]):
                 token_ids=tuple(sequence.token_ids),
                 logprobs=tuple(sequence.logprobs),
                 finish_reason=sequence.finish_reason or "cancelled",
-                num_prompt_tokens=self._num_prompt,
-                num_cached_tokens=self._num_cached,
+                num_prompt_tokens=sequence.num_prompt,
+                num_cached_tokens=sequence.num_cached,
             )
             for sequence in self._sequences
         )

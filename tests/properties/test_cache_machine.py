@@ -21,11 +21,12 @@ from tests.properties.strategies import namespaces, token_runs
 from weft.cache import BlockPool, BlockTable, Lease, Namespace, RadixTree
 
 NUM_BLOCKS = 25
-BLOCK = 3
-MAX_TABLES = 6
-MAX_TOKENS = 24
-EXAMPLES = 60
-STEPS = 200
+BLOCK = 2
+MAX_TABLES = 5
+MAX_TOKENS = 14
+MAX_LEASES = 4
+EXAMPLES = 150
+STEPS = 100
 
 Tokens = tuple[int, ...]
 Prefix = tuple[Namespace, Tokens]
@@ -198,9 +199,16 @@ class CacheMachine(RuleBasedStateMachine):
         assert insertion.block_ids == expected
         if swaps:
             sequence.table.swap_prefix(self.pool, insertion.block_ids)
-        if leases and full:
+        if leases and full and len(self.index.leases) < MAX_LEASES:
             self.index.leases.append((self.tree.lock(insertion.node), (namespace, full)))
 
+    @rule(namespace=namespaces(), tokens=token_runs())
+    def touch(self, namespace: Namespace, tokens: Tokens) -> None:
+        """A match that nobody acts on still counts as a use."""
+        found = self.index.longest(namespace, tokens)
+        assert self.tree.match(namespace, tokens).num_tokens == len(found) * BLOCK
+
+    @precondition(lambda self: len(self.index.leases) < MAX_LEASES)
     @rule(namespace=namespaces(), tokens=token_runs())
     def match_and_lease(self, namespace: Namespace, tokens: Tokens) -> None:
         found = self.index.longest(namespace, tokens)
@@ -253,6 +261,7 @@ class CacheMachine(RuleBasedStateMachine):
     def the_index_is_counted(self) -> None:
         assert self.tree.num_cached_blocks == len(self.index.cached)
         assert self.tree.num_evictable_blocks == len(self.index.unpinned())
+        assert self.tree.num_namespaces == len({namespace for namespace, _ in self.index.cached})
 
     @invariant()
     def no_sequence_sees_another_ones_content(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from weft.errors import EngineError, ModelError
@@ -145,7 +143,7 @@ class Generation(Execution[GenCall]):
             text = text_of(prompt)
             return text, engine.encode(text)
         messages = messages_of(prompt)
-        return messages, engine.render(messages)
+        return messages, engine.render(messages, call.tool_schemas)
 
     def _sampling(self, number: int) -> Sampling:
         """Seeds follow from the lineage; another attempt draws with another seed."""
@@ -157,7 +155,7 @@ class Generation(Execution[GenCall]):
             seed = step_seed(state.seed, self.lineage)
         if number > 1:
             seed = step_seed(seed, f"attempt {number}")
-        return replace(sampling, seed=seed)
+        return sampling.with_seed(seed)
 
     async def _follow(self, request: Request) -> None:
         if self._is_stopped:
@@ -165,13 +163,17 @@ class Generation(Execution[GenCall]):
         self._num_requests += 1
         self.state.num_requests += 1
         self._is_streaming = True
+        deltas = self.state.engine.submit(request)
         try:
-            async with aclosing(self.state.engine.submit(request)) as deltas:
-                async for delta in deltas:
-                    self._take(delta)
+            async for delta in deltas:
+                self._take(delta)
         except asyncio.CancelledError:
+            await deltas.aclose()
             if not self._is_stopped or self.fate is not None:
                 raise
+        except BaseException:
+            await deltas.aclose()
+            raise
         finally:
             self._is_streaming = False
 
@@ -248,6 +250,7 @@ class Generation(Execution[GenCall]):
         return {
             "prompt": self._prompt,
             "is_raw": call.is_raw,
+            "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,
             "sampling": sampling,

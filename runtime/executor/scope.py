@@ -66,7 +66,7 @@ class Scope(Execution[FunctionCall]):
             limit,
             name=self.lineage,
             parent=self.account,
-            started_s=self.submitted_s,
+            started_s=self.state.elapsed_s(),
             on_exceeded=self.stop_steps,
         )
 

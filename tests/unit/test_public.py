@@ -22,7 +22,7 @@ def test_names_are_sorted_and_listed() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'nothing'"):
-        _ = weft.nothing  # type: ignore[attr-defined]  # pyright: ignore
+        _ = weft.nothing
 
 
 @pytest.mark.slow

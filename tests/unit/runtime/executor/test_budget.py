@@ -135,4 +135,4 @@ async def test_after_the_end_no_step_is_taken() -> None:
 @pytest.mark.parametrize("name", ["tokens", "steps", "value_calls", "seconds", "samples"])
 def test_negative_limits_are_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match=name):
-        Budget(**{name: -1})  # type: ignore[arg-type]
+        Budget(**{name: -1})

@@ -14,6 +14,8 @@ from weft.runtime.journal.record import RunRecord, RunStatus, StepRecord
 from weft.runtime.testing import ManualClock, Prompted, Reply, ScriptedEngine, Sequencer, settle
 from weft.tools import IdemKey
 
+NO_KEY = IdemKey("")
+
 
 class ListStore:
     """A Store in memory that also remembers the order of calls."""
@@ -161,7 +163,7 @@ async def test_a_write_tool_gets_one_key_for_all_attempts() -> None:
     keys: list[str] = []
 
     @tool(effect="write", retries=2)
-    async def pay(amount: int, *, key: IdemKey | None = None) -> int:
+    async def pay(amount: int, *, key: IdemKey = NO_KEY) -> int:
         """Pay an amount."""
         keys.append(str(key))
         if len(keys) < 3:

@@ -149,7 +149,7 @@ async def test_every_way_into_text_is_refused(how: object) -> None:
 async def test_a_step_as_condition_is_refused() -> None:
     @program
     async def careless() -> str:
-        return "yes" if gen("ok?", out=bool) else "no"
+        return "yes" if gen("ok?", out=bool) else "no"  # pyright: ignore
 
     with pytest.raises(ProgramError, match="if await step"):
         await (await Run.start(careless, engine=ScriptedEngine())).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -34,6 +35,11 @@ async def broken(topic: str) -> str:
     raise ValueError("no [luck] today")
 
 @program
+async def chatty() -> str:
+    print("thinking aloud")
+    return "done"
+
+@program
 async def echo(text: str) -> str:
     return await gen(text, max_tokens=100)
 """
@@ -43,6 +49,7 @@ ANSWERS = {
     "Case against": "Lonely days.",
     "": "?",
 }
+ANSWERING = "scripted://answers.json"
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def weft(*arguments: str) -> Result:
 
 
 def run(*arguments: str) -> Result:
-    return weft("run", *arguments, "--engine", "scripted://answers.json")
+    return weft("run", *arguments, "--engine", ANSWERING)
 
 
 def test_result_goes_to_standard_output_and_the_rest_to_standard_error(folder: Path) -> None:
@@ -101,6 +108,20 @@ def test_failed_run_as_json_says_what_failed(folder: Path) -> None:
     assert shown["error"]["type"] == "ValueError"
 
 
+def test_json_stays_alone_when_the_program_prints(folder: Path) -> None:
+    assert run("team.py:chatty").stdout == "thinking aloud\ndone\n"
+    result = run("team.py:chatty", "--json")
+    assert json.loads(result.stdout)["result"] == "done"
+    assert "thinking aloud" in result.stderr
+
+
+@pytest.mark.parametrize("program", ["brief", "broken"])
+def test_trace_is_written_whether_the_run_succeeds_or_not(folder: Path, program: str) -> None:
+    run(f"team.py:{program}", "--set", "topic=tea", "--trace", "trace.html")
+    page = (folder / "trace.html").read_text()
+    assert page.lower().startswith("<!doctype html>") and "Case for tea" in page
+
+
 def test_debug_shows_the_traceback(folder: Path) -> None:
     result = run("team.py:broken", "--set", "topic=tea", "--debug")
     assert result.exit_code == 1
@@ -111,13 +132,14 @@ def test_debug_shows_the_traceback(folder: Path) -> None:
     ("arguments", "said"),
     [
         (["teem.py"], "Did you mean 'team.py'?"),
-        (["team.py"], "team.py:brief or team.py:broken or team.py:echo"),
+        (["team.py"], "team.py:brief or team.py:broken or team.py:chatty or team.py:echo"),
         (["team.py:breif"], "Did you mean 'brief'?"),
         (["team.py:brief"], "'topic' is missing"),
         (["team.py:brief", "--set", "topik=x"], "Did you mean 'topic'?"),
         (["team.py:brief", "--set", "topic=x", "--set", "tries=no"], "tries is 'no'"),
         (["team.py:brief", "--set", "topic=x", "--store", "ftp://x"], "no store for 'ftp://x'"),
         (["team.py:brief", "--input", "{"], "--input is no JSON"),
+        (["team.py:brief", "--set", "topic=x", "--trace", "no/t.html"], "--trace cannot"),
     ],
 )
 def test_callers_mistake_is_one_line_and_exits_with_2(
@@ -179,11 +201,30 @@ def test_command_in_a_process_of_its_own(folder: Path) -> None:
         "--set",
         "topic=tea",
         "--engine",
-        "scripted://answers.json",
+        ANSWERING,
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "for"
+
+
+@pytest.mark.slow
+def test_terminal_shows_a_tree(folder: Path) -> None:
+    ours, theirs = os.openpty()
+    done = subprocess.run(
+        [*COMMAND, "run", "team.py:brief", "--set", "topic=tea", "--engine", ANSWERING],
+        cwd=folder,
+        env={**environment(), "TERM": "xterm", "COLUMNS": "80", "LINES": "30"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert json.loads(done.stdout)["verdict"] == "for"
+    assert "\x1b[" in shown and "✓" in shown and shown.count("gen") >= 3
 
 
 FOREVER = """

@@ -86,6 +86,11 @@ class KVStore:
         return len(self._layers)
 
     @property
+    def block_size(self) -> int:
+        """Slots of one block."""
+        return self._block_size
+
+    @property
     def size_bytes(self) -> int:
         return sum(kv.keys_NHD.nbytes + kv.values_NHD.nbytes for kv in self._layers)
 

@@ -29,6 +29,8 @@ class GenCall:
     is_raw: bool = False
     """The prompt is plain text to continue: no chat template."""
     priority: int = 0
+    tool_schemas: tuple[Mapping[str, object], ...] = ()
+    """Tools that the chat template shows: ``{"name", "description", "parameters"}`` each."""
     inputs: tuple[Step[Any], ...] = ()
     """Steps within the prompt: data edges."""
     timeout_s: float | None = None

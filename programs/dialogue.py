@@ -20,7 +20,7 @@ __all__ = ["Chat", "chat"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
     """Turns so far. Immutable: two chats that grow from one share its KV by construction.
 
@@ -44,10 +44,10 @@ class Chat:
 
     def message(self, message: Message) -> Chat:
         """A whole message, for instance an assistant's with tool calls."""
-        return Chat((*self.turns, message))
+        return Chat(turns=(*self.turns, message))
 
     def _with(self, role: Role, parts: tuple[object, ...]) -> Chat:
-        return Chat((*self.turns, Turn(role=role, parts=parts)))
+        return Chat(turns=(*self.turns, Turn(role=role, parts=parts)))
 
     @overload
     def gen(

@@ -50,10 +50,12 @@ class GenOptions(TypedDict, total=False):
     priority: int
     is_raw: bool
     """The prompt is text to continue: no chat template. The prompt may hold no messages."""
+    tool_schemas: Sequence[Mapping[str, object]]
+    """Tools that the chat template shows: ``Tool.json_schema()`` of each."""
 
 
 DEFAULT_SAMPLING = Sampling()
-STEP_OPTIONS = frozenset({"timeout_s", "retries", "name", "priority", "is_raw"})
+STEP_OPTIONS = frozenset({"timeout_s", "retries", "name", "priority", "is_raw", "tool_schemas"})
 
 
 @overload
@@ -118,6 +120,7 @@ def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -
         n=n,
         is_raw=options.get("is_raw", False),
         priority=options.get("priority", 0),
+        tool_schemas=tuple(options.get("tool_schemas", ())),
         inputs=() if isinstance(prompt, str) else tuple(find_steps(prompt)),
         timeout_s=options.get("timeout_s"),
         retry=as_retry(options["retries"]) if "retries" in options else NO_RETRY,

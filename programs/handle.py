@@ -39,6 +39,9 @@ class StepOwner(Protocol):
         ...
 
 
+_Watcher = Callable[[], None] | asyncio.Future[None]
+
+
 class Step(Generic[T_co]):
     """One execution of a ``gen``, a function, a tool, a verifier or a program.
 
@@ -85,7 +88,7 @@ class Step(Generic[T_co]):
         self.kind = kind
         self.after = after
         self._owner = owner
-        self._watchers: list[Callable[[], None]] | None = None
+        self._watchers: list[_Watcher] | None = None
         self._is_done = False
         self._is_claimed = False
         self._value: T_co | None = None
@@ -143,23 +146,21 @@ class Step(Generic[T_co]):
         return self.result()
 
     def _wait(self) -> Generator[Any, None, None]:
-        waiter = asyncio.get_running_loop().create_future()
-
-        def wake() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        when_done(self, wake)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._watchers is None:
+            self._watchers = [waiter]
+        else:
+            self._watchers.append(waiter)
         try:
             yield from waiter
         except asyncio.CancelledError:
-            self._leave(wake)
+            self._leave(waiter)
             raise
 
-    def _leave(self, wake: Callable[[], None]) -> None:
+    def _leave(self, waiter: asyncio.Future[None]) -> None:
         """A waiter was cancelled: the last one to leave takes the Step with it."""
-        if self._watchers and wake in self._watchers:
-            self._watchers.remove(wake)
+        if self._watchers and waiter in self._watchers:
+            self._watchers.remove(waiter)
             if not self._watchers and not self._is_done:
                 self._owner.cancel(self)
 
@@ -244,5 +245,8 @@ def _finish(step: Step[Any]) -> None:
     watchers = step._watchers  # pyright: ignore[reportPrivateUsage]
     step._watchers = None  # pyright: ignore[reportPrivateUsage]
     if watchers is not None:
-        for callback in watchers:
-            callback()
+        for watcher in watchers:
+            if callable(watcher):
+                watcher()
+            elif not watcher.done():
+                watcher.set_result(None)

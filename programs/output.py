@@ -18,7 +18,7 @@ from weft.programs.grammar import GrammarSpec
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.request import FinishReason
 
-__all__ = ["TEXT", "Output", "output_of"]
+__all__ = ["Output", "output_of"]
 
 T = TypeVar("T")
 
@@ -70,13 +70,16 @@ class Output(Generic[T]):
 
 
 def output_of(out: object) -> Output[Any]:
-    """The Output that ``out=`` asks for; ``None`` and ``str`` are free text.
+    """The Output that ``out=`` asks for; ``None`` and ``str`` are free text, an Output is itself.
 
     Compiled types are kept, so that a call in a loop costs a look-up.
     Raises GrammarRejected when there is no grammar for it.
     """
     if out is None or out is str:
         return TEXT
+    if isinstance(out, Output):
+        known: Output[Any] = cast(Any, out)
+        return known
     if isinstance(out, JsonSchema):
         return _from_schema(out.schema)
     if isinstance(out, Sequence) and not isinstance(out, str | bytes):

@@ -81,9 +81,10 @@ def _handle(call: Call, strand: Strand, owner: _Planner) -> Step[Any]:
         return Step(lineage=lineage, name=call.name, kind=call.kind, owner=owner, after=after)
     if call.n is None:
         return Step(lineage=lineage, name=call.name, kind="gen", owner=owner, after=after)
-    return Candidates[Any](
+    several: Candidates[Any] = Candidates(
         lineage=lineage, name=call.name, owner=owner, num_wanted=call.n, after=after
     )
+    return several
 
 
 async def _body(call: FunctionCall, strand: Strand) -> None:

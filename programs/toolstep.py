@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from weft.programs.function import Orderable
@@ -49,6 +50,18 @@ class ToolStep(Orderable, Generic[P, T]):
         if strand is None:
             return cast("Step[T]", self.tool.fn(*args, **kwargs))
         return self.order(strand, args, kwargs)
+
+    def order_named(self, arguments: Mapping[str, object]) -> Step[T]:
+        """Submit a call whose arguments come by name and as data, as a model writes them.
+
+        Anything that is no argument of the schema fails the Step: a key cannot be forged.
+        """
+        strand = current_strand(f"{self.name}()")
+        call = replace(self.call((arguments,), {}), function=self._invoke_named)
+        return strand.runner.submit(call, strand)
+
+    async def _invoke_named(self, arguments: Mapping[str, object]) -> T:
+        return await self.tool.invoke(arguments, key=current_strand(self.name).runner.key)
 
     async def _invoke(self, *args: P.args, **kwargs: P.kwargs) -> T:
         arguments, key = self.tool.bind(*args, **kwargs)

@@ -32,8 +32,9 @@ def parse_json_object(text: str | bytes, *, tool: str = "") -> dict[str, object]
         raise _invalid(tool, f"are no JSON: {describe_error(error)}") from error
     if not isinstance(value, dict):
         raise _invalid(tool, f"are a JSON {type(value).__name__}, not an object")
-    _check_values(value, tool)
-    return cast("dict[str, object]", value)
+    found = cast("dict[str, object]", value)
+    _check_values(found, tool)
+    return found
 
 
 def _check_values(value: object, tool: str) -> None:

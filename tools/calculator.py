@@ -150,6 +150,10 @@ class _Reader:
         _refuse(f"Got {got} at {token.at}, where it cannot stand", "Complete the expression.")
 
 
+def _divide(left: Fraction, right: Fraction) -> Fraction:
+    return left / right
+
+
 def _floor_divide(left: Fraction, right: Fraction) -> Fraction:
     return Fraction(left // right)
 
@@ -158,7 +162,7 @@ _OPERATIONS: Mapping[str, Callable[[Fraction, Fraction], Fraction]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": operator.truediv,
+    "/": _divide,
     "//": _floor_divide,
     "%": operator.mod,
 }

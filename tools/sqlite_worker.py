@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import TypedDict
+from typing import TypedDict, final
 
 __all__ = ["Answer", "Task", "answer"]
 
@@ -56,16 +56,30 @@ class Task(TypedDict):
     timeout_s: float
 
 
-class Answer(TypedDict, total=False):
-    """Rows, or one of the two reasons why there are none."""
+@final
+class Found(TypedDict):
+    """The rows."""
 
     columns: list[str]
     rows: list[list[str | int | float | None]]
     truncated: bool
-    refused: str
+
+
+@final
+class Refused(TypedDict):
     """What SQLite or the authorizer objects to."""
-    stopped: str
+
+    refused: str
+
+
+@final
+class Stopped(TypedDict):
     """The cap that was reached."""
+
+    stopped: str
+
+
+Answer = Found | Refused | Stopped
 
 
 class _Watch:
@@ -124,7 +138,7 @@ def _authorize(
     return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 
 
-def _read(cursor: sqlite3.Cursor, task: Task) -> Answer:
+def _read(cursor: sqlite3.Cursor, task: Task) -> Found:
     if cursor.description is None:
         raise ValueError("it gives no rows")
     columns = [str(column[0]) for column in cursor.description]

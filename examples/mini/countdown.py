@@ -51,6 +51,22 @@ def reachable(state: State) -> dict[int, int]:
     return counts
 
 
+def solving_operations(state: State, target: int) -> dict[str, tuple[float, State]]:
+    """Map every operation that leaves the target in reach to its share of all solutions.
+
+    The state it leads to comes along. Raises ValueError when the target cannot be reached.
+    """
+    counts = {
+        text: (count, after)
+        for text, after in operations(state)
+        if (count := reachable(after).get(target, 0))
+    }
+    total = sum(count for count, _ in counts.values())
+    if not total:
+        raise ValueError(f"{target} cannot be reached from {state}")
+    return {text: (count / total, after) for text, (count, after) in counts.items()}
+
+
 def sample_solution(rng: Random, state: State, target: int) -> list[tuple[str, State]]:
     """Draw one solution uniformly from all solutions: operations and the states they lead to.
 
@@ -58,11 +74,9 @@ def sample_solution(rng: Random, state: State, target: int) -> list[tuple[str, S
     """
     steps: list[tuple[str, State]] = []
     while len(state) > 1:
-        options = list(operations(state))
-        weights = [reachable(after).get(target, 0) for _, after in options]
-        if not any(weights):
-            raise ValueError(f"{target} cannot be reached from {state}")
-        text, state = rng.choices(options, weights)[0]
+        options = solving_operations(state, target)
+        text = rng.choices(list(options), [share for share, _ in options.values()])[0]
+        state = options[text][1]
         steps.append((text, state))
     return steps
 
@@ -73,16 +87,20 @@ def show(target: int, state: Sequence[int]) -> str:
 
 
 def problem(rng: Random, state: State, target: int, key: str) -> Problem:
-    """Make the document of one instance from `state` on."""
-    turns = [show(target, state)]
+    """Make the document of one instance from `state` on, with all right operations per turn."""
+    turns, choices, before = [show(target, state)], dict[int, dict[str, float]](), state
     for text, after in sample_solution(rng, state, target):
+        options = solving_operations(before, target)
+        choices[len(turns) + 1] = {option: share for option, (share, _) in options.items()}
         turns += [text, show(target, after)]
+        before = after
     return Problem(
         skill="countdown",
         key=key,
         messages=dialogue(SYSTEM, *turns[:-1]),
         num_prompt=2,
         check={"kind": "countdown", "numbers": list(state), "target": target},
+        choices=choices,
     )
 
 

@@ -1,10 +1,12 @@
-"""From problems to padded batches of token ids with the assistant's tokens marked.
+"""From problems to padded batches of token ids with what the assistant should say next.
 
-Shape suffixes: B documents, T tokens.
+Shape suffixes: B documents, T tokens, N targets.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -17,8 +19,17 @@ BUCKETS = (40, 56, 74, 80, 104, 144, 224, 448)
 """Padded lengths. Few, since each is compiled once; a longer document is dropped."""
 BATCH_TOKENS = 2048
 """Tokens of one batch, padding included."""
-IGNORED = -100
-"""Label of a token without loss."""
+
+Target = tuple[int, int, float]
+"""A position, the token that should follow it, and the share of right texts that continue so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One encoded dialogue."""
+
+    ids: list[int]
+    targets: list[Target]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,55 +38,92 @@ class Batch:
 
     ids_BT: Tensor
     """Token ids, int64, padded on the right."""
-    labels_BT: Tensor
-    """The next token where it is the assistant's, else IGNORED; int64."""
+    positions_N: Tensor
+    """Where a target is, as an index into the flattened ids, ascending; int64."""
+    tokens_N: Tensor
+    """The token wanted next, int64. A position occurs once per token that may follow it."""
+    weights_N: Tensor
+    """Its share, float32; the shares of one position sum to 1."""
 
 
 class Encoder:
-    """Turns a problem into token ids and marks those the assistant wrote."""
+    """Turns a problem into token ids and targets."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
-        self.pad_id = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
-        self._end_id = tokenizer.convert_tokens_to_ids(TURN_END)
-        self._header = tokenizer.encode(f"{TURN_START}assistant\n")
+        self.pad_id = int(tokenizer.convert_tokens_to_ids(END_OF_TEXT))
+        self._start_id = int(tokenizer.convert_tokens_to_ids(TURN_START))
+        self._end_id = int(tokenizer.convert_tokens_to_ids(TURN_END))
+        self._header = self._ids(f"{TURN_START}assistant\n")
+        self._turn_ids = lru_cache(maxsize=100_000)(lambda text: self._ids(text) + [self._end_id])
 
-    def encode(self, problem: Problem) -> tuple[list[int], list[bool]]:
-        """Return the ids of the dialogue and whether each is the assistant's, its end included."""
-        ids = self._tokenizer.encode(render(self._tokenizer, problem))
-        width = len(self._header)
-        is_assistant = [False] * len(ids)
-        inside = False
-        for index in range(width, len(ids)):
-            inside = inside or ids[index - width : index] == self._header
-            is_assistant[index] = inside
-            inside = inside and ids[index] != self._end_id
-        return ids, is_assistant
+    def encode(self, problem: Problem) -> Document:
+        """Encode the dialogue; the targets are the assistant's tokens, the end of turn included."""
+        ids = self._ids(render(self._tokenizer, problem))
+        spans = self._assistant_spans(ids)
+        speakers = [i for i, item in enumerate(problem.messages) if item["role"] == "assistant"]
+        targets: list[Target] = []
+        for message, span in zip(speakers, spans, strict=True):
+            if message in problem.choices:
+                targets += self._shared_targets(ids, span, problem.choices[message])
+            else:
+                targets += [(index - 1, ids[index], 1.0) for index in span]
+        return Document(ids=ids, targets=targets)
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _assistant_spans(self, ids: list[int]) -> list[range]:
+        """Find what the assistant says: after its header up to the end of turn, inclusive."""
+        width, spans = len(self._header), list[range]()
+        for index, token in enumerate(ids):
+            if token == self._start_id and ids[index : index + width] == self._header:
+                spans.append(range(index + width, ids.index(self._end_id, index) + 1))
+        return spans
+
+    def _shared_targets(
+        self, ids: list[int], span: range, choices: Mapping[str, float]
+    ) -> list[Target]:
+        """Weigh, after each prefix of the text taken, every token a right text has next."""
+        texts = [(self._turn_ids(text), share) for text, share in choices.items()]
+        targets: list[Target] = []
+        for depth, index in enumerate(span):
+            shares: defaultdict[int, float] = defaultdict(float)
+            for text_ids, share in texts:
+                shares[text_ids[depth]] += share
+            total = sum(shares.values())
+            targets += [(index - 1, token, share / total) for token, share in shares.items()]
+            taken = ids[index]
+            texts = [pair for pair in texts if pair[0][depth] == taken]
+        return targets
 
 
 def batches(encoder: Encoder, problems: Iterable[Problem]) -> Iterator[Batch]:
     """Yield batches as buckets fill, in an order fixed by the order of the problems."""
-    waiting: dict[int, list[tuple[list[int], list[bool]]]] = {length: [] for length in BUCKETS}
+    waiting: dict[int, list[Document]] = {length: [] for length in BUCKETS}
     for problem in problems:
-        ids, is_assistant = encoder.encode(problem)
-        length = next((length for length in BUCKETS if len(ids) <= length), None)
+        document = encoder.encode(problem)
+        length = next((length for length in BUCKETS if len(document.ids) <= length), None)
         if length is None:
             continue
-        waiting[length].append((ids, is_assistant))
+        waiting[length].append(document)
         if len(waiting[length]) == BATCH_TOKENS // length:
             yield collate(waiting[length], length, encoder.pad_id)
             waiting[length] = []
 
 
-def collate(documents: list[tuple[list[int], list[bool]]], length: int, pad_id: int) -> Batch:
+def collate(documents: list[Document], length: int, pad_id: int) -> Batch:
     """Pad documents to one length."""
-    ids_BT = torch.full((len(documents), length), pad_id)
-    labels_BT = torch.full((len(documents), length), IGNORED)
-    for row, (ids, is_assistant) in enumerate(documents):
-        ids_BT[row, : len(ids)] = torch.tensor(ids)
-        targets = [
-            token if flag else IGNORED
-            for token, flag in zip(ids[1:], is_assistant[1:], strict=True)
-        ]
-        labels_BT[row, : len(ids) - 1] = torch.tensor(targets)
-    return Batch(ids_BT=ids_BT, labels_BT=labels_BT)
+    rows = [document.ids + [pad_id] * (length - len(document.ids)) for document in documents]
+    targets = [
+        (row * length + index, token, weight)
+        for row, document in enumerate(documents)
+        for index, token, weight in document.targets
+    ]
+    positions, tokens, weights = zip(*targets, strict=True)
+    return Batch(
+        ids_BT=torch.tensor(rows),
+        positions_N=torch.tensor(positions),
+        tokens_N=torch.tensor(tokens),
+        weights_N=torch.tensor(weights),
+    )

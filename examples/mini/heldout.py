@@ -31,7 +31,9 @@ def write_assets(folder: Path) -> None:
     (folder / "shop.sql").write_text(shop_script(), encoding="utf-8")
     for skill in SKILLS:
         count = COUNTDOWN_PROBLEMS if skill == "countdown" else NUM_PROBLEMS
-        rows = [row(number, item) for number, item in enumerate(heldout_problems(skill, SEED, count))]
+        rows = [
+            row(number, item) for number, item in enumerate(heldout_problems(skill, SEED, count))
+        ]
         lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in rows)
         (folder / "heldout" / f"{skill}.jsonl").write_text(lines, encoding="utf-8")
 

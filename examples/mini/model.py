@@ -1,13 +1,13 @@
-"""The network: a Qwen3 decoder of about two million parameters."""
+"""The network: a Qwen3 decoder of about one million parameters."""
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from examples.mini.tokenizer import END_OF_TEXT, MAX_POSITIONS, TURN_END, VOCAB_SIZE
 
-HIDDEN_SIZE = 192
-NUM_LAYERS = 5
-MLP_SIZE = 512
+HIDDEN_SIZE = 128
+NUM_LAYERS = 4
+MLP_SIZE = 384
 NUM_HEADS = 4
 NUM_KV_HEADS = 2
 HEAD_SIZE = 64

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
@@ -28,6 +28,12 @@ class Problem:
     """A check of `weft.runtime.model.checks`."""
     tools: Sequence[Mapping[str, JsonValue]] | None = None
     """JSON schemas of the tools shown in the system turn; None when there are none."""
+    choices: Mapping[int, Mapping[str, float]] = field(
+        default_factory=dict[int, Mapping[str, float]]
+    )
+    """For the index of an assistant message: every right text with its share, which sum to 1.
+
+    Training on all of them at once tells far more than one of them drawn by chance."""
 
     @property
     def is_heldout(self) -> bool:

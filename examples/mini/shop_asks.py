@@ -152,7 +152,10 @@ def most(rng: Random) -> Ask:
     group = rng.choice(tuple(GROUPS))
     word, order = rng.choice((("most", "DESC"), ("fewest", "ASC")))
     text = noun.text()
-    wordings = (f"Which {group} has the {word} {text}?", f"Name the {group} with the {word} {text}.")
+    wordings = (
+        f"Which {group} has the {word} {text}?",
+        f"Name the {group} with the {word} {text}.",
+    )
     tail = f"{noun.source(*GROUPS[group])} GROUP BY {group} ORDER BY COUNT(*) {order} LIMIT 1"
     return _ask(rng, wordings, f"SELECT {group}", tail, f"the {group} with the {word} {text} is")
 

@@ -10,11 +10,12 @@ from examples.mini.problem import JsonValue, Problem, dialogue
 SYSTEMS = (None, None, "You are a helpful assistant.")
 
 TOPICS = (
-    "remote work|solar power|public transport|home schooling|car sharing|street art|night shift work|"
-    "open source|teamwork|overtime|unit testing|code review|paper recycling|video calling|team sport|"
-    "getting up early|home cooking|urban farming|space travel|free parking|the four day week|cycling|"
-    "working from home|hot desking|pair programming|static typing|online learning|tea|coffee|chess|"
-    "nuclear power|wind power|tourism|automation|cash|gardening|homework|caching|refactoring|exercise"
+    "remote work|solar power|public transport|home schooling|car sharing|street art|"
+    "night shift work|open source|teamwork|overtime|unit testing|code review|paper recycling|"
+    "video calling|team sport|getting up early|home cooking|urban farming|space travel|"
+    "free parking|the four day week|cycling|working from home|hot desking|pair programming|"
+    "static typing|online learning|tea|coffee|chess|nuclear power|wind power|tourism|"
+    "automation|cash|gardening|homework|caching|refactoring|exercise"
 ).split("|")
 PROS = (
     "saves time|lowers costs|gives people more freedom|is good for health|helps people learn|"
@@ -109,16 +110,25 @@ def merge(rng: Random) -> tuple[str, str]:
     prompt = f"Merge:{gap}{body}"
     if rng.random() < 0.3:
         return prompt, as_json
-    return prompt, f"{title} {pros[0]} and {pros[1]}. On the other hand, it {cons[0]} and {cons[1]}."
+    return (
+        prompt,
+        f"{title} {pros[0]} and {pros[1]}. On the other hand, it {cons[0]} and {cons[1]}.",
+    )
 
 
 def _fields(rng: Random) -> list[str]:
     if rng.random() < 0.6:
         return ["title", "points"]
-    return rng.sample(
-        ["title", "summary", "points", "pros", "cons", "verdict"], rng.choice((2, 3))
-    )
+    return rng.sample(["title", "summary", "points", "pros", "cons", "verdict"], rng.choice((2, 3)))
 
 
-KINDS: tuple[Callable[[Random], tuple[str, str]], ...] = (hello, who, case, case, summary, merge, merge)
+KINDS: tuple[Callable[[Random], tuple[str, str]], ...] = (
+    hello,
+    who,
+    case,
+    case,
+    summary,
+    merge,
+    merge,
+)
 """Drawn evenly."""

@@ -12,7 +12,7 @@ from examples.mini.mixture import training_problems
 from examples.mini.problem import Problem
 
 VOCAB_SIZE = 1024
-NUM_DOCUMENTS = 12_000
+NUM_DOCUMENTS = 5_000
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CONTROL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END)
 TAG_TOKENS = (

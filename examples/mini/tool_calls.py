@@ -44,9 +44,7 @@ class Task:
 
 def draw(rng: Random) -> Problem:
     """Draw a question; the problem is one turn of its dialogue, a call or the last sentence."""
-    task = (
-        two_calls(rng) if rng.random() < TWO_CALL_SHARE else rng.choice(ONE_CALL)(rng)
-    )
+    task = two_calls(rng) if rng.random() < TWO_CALL_SHARE else rng.choice(ONE_CALL)(rng)
     messages: list[dict[str, JsonValue]] = []
     system = rng.choice(SYSTEMS)
     if system is not None:
@@ -139,16 +137,19 @@ def arithmetic(rng: Random) -> Task:
     form = rng.choice(("What is {}?", "Calculate {}.", "Compute {}.", "How much is {}?", "{}"))
     value = _price(rng) if rng.random() < 0.3 else rng.randint(-999, 99999)
     call = Call(name="calculator", value=expression, response=_response(rng, value))
-    return Task(
-        question=form.format(spoken), calls=(call,), answer=f"{expression} is {value}."
-    )
+    return Task(question=form.format(spoken), calls=(call,), answer=f"{expression} is {value}.")
 
 
 def price(rng: Random) -> Task:
     """The price of an item."""
     item, value = words.item(rng), _price(rng)
     form = rng.choice(
-        ("What is the price of the {}?", "How much is the {}?", "What does a {} cost?", "Price of {}?")
+        (
+            "What is the price of the {}?",
+            "How much is the {}?",
+            "What does a {} cost?",
+            "Price of {}?",
+        )
     )
     call = Call(name="get_price", value=item, response=_response(rng, value))
     return Task(
@@ -160,7 +161,11 @@ def stock(rng: Random) -> Task:
     """How many of an item there are."""
     item, value = words.item(rng), rng.randrange(500)
     form = rng.choice(
-        ("How many of the {} are in stock?", "What is the stock of the {}?", "How many {}s are left?")
+        (
+            "How many of the {} are in stock?",
+            "What is the stock of the {}?",
+            "How many {}s are left?",
+        )
     )
     call = Call(name="get_stock", value=item, response=_response(rng, value))
     return Task(

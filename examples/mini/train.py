@@ -3,7 +3,7 @@
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,14 +14,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from examples.mini.checkpoint import load_state, save_state
-from examples.mini.documents import BATCH_TOKENS, IGNORED, Batch, Encoder, batches
+from examples.mini.documents import BATCH_TOKENS, Batch, Encoder, batches
 from examples.mini.export import export
 from examples.mini.mixture import training_problems
 from examples.mini.model import build_model
 from examples.mini.muon import Muon
+from examples.mini.replicas import Replicas
 from examples.mini.tokenizer import train_tokenizer
+from examples.mini.trunk import Trunk
 
-BATCHES_PER_STEP = 4
+BATCHES_PER_STEP = 2
 EXPECTED_TARGETS = 0.3 * BATCH_TOKENS * BATCHES_PER_STEP
 """Assistant tokens of a usual step: a fixed divisor, so that every token weighs the same."""
 MATRIX_LR, OTHER_LR = 5e-3, 4e-3
@@ -29,7 +31,7 @@ WARMUP = 0.02
 """Share of the run in which the learning rate rises."""
 FLOOR = 0.02
 """Learning rate at the end, relative to its peak."""
-SAVE_EVERY_S, LOG_EVERY = 240.0, 25
+SAVE_EVERY_S, LOG_EVERY = 240.0, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,6 @@ class Options:
     work: Path
     """Folder of the resumable state."""
     is_resumed: bool
-    is_compiled: bool
 
 
 def parse_options() -> Options:
@@ -58,7 +59,6 @@ def parse_options() -> Options:
     parser.add_argument("--out", type=Path, default=Path("runtime/assets/mini"))
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     return Options(
         steps=args.steps,
@@ -68,7 +68,6 @@ def parse_options() -> Options:
         out=args.out,
         work=args.work,
         is_resumed=args.resume,
-        is_compiled=args.compile,
     )
 
 
@@ -99,16 +98,19 @@ def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
 class Trainer:
     """One training run: model, optimizers and the stream of batches."""
 
-    def __init__(self, options: Options, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self, options: Options, tokenizer: PreTrainedTokenizerFast, replicas: Replicas
+    ) -> None:
         self.options = options
         self.model = build_model(tokenizer, options.seed).to(options.device)
         self.optimizers = build_optimizers(self.model)
-        problems = training_problems(Random(f"train/{options.seed}"))
+        self.replicas = replicas
+        problems = training_problems(Random(f"train/{options.seed}/{replicas.rank}"))
         self.stream: Iterator[Batch] = batches(Encoder(tokenizer), problems)
         self.step = 0
         self.elapsed_s = 0.0
-        trunk: Callable[..., object] = self.model.model
-        self._trunk = torch.compile(trunk, dynamic=False) if options.is_compiled else trunk
+        self._trunk = Trunk(self.model)
+        self._start_s = 0.0
 
     @property
     def progress(self) -> float:
@@ -118,13 +120,12 @@ class Trainer:
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         """Return the summed loss over the assistant's tokens, and their number."""
-        ids_BT = batch.ids_BT.to(self.options.device)
-        labels = batch.labels_BT.to(self.options.device).flatten()
-        hidden = self._trunk(input_ids=ids_BT, use_cache=False)[0].flatten(0, 1)  # type: ignore[index]
-        chosen = labels != IGNORED
-        logits = self.model.lm_head(hidden[chosen])
-        loss = torch.nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
-        return loss, int(chosen.sum())
+        device = self.options.device
+        hidden = self._trunk(batch.ids_BT.to(device)).flatten(0, 1)
+        positions, where_N = batch.positions_N.to(device).unique_consecutive(return_inverse=True)
+        log_probs = self.model.lm_head(hidden[positions]).log_softmax(-1)
+        chosen_N = log_probs[where_N, batch.tokens_N.to(device)]
+        return -(chosen_N * batch.weights_N.to(device)).sum(), len(positions)
 
     def run_step(self) -> float:
         """Take one optimizer step; return the mean loss per assistant token."""
@@ -134,54 +135,67 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
         total, count = 0.0, 0
-        for batch in islice(self.stream, BATCHES_PER_STEP):
+        for batch in islice(self.stream, BATCHES_PER_STEP // self.replicas.count):
             loss, targets = self.loss(batch)
             (loss / EXPECTED_TARGETS).backward()
             total, count = total + float(loss.detach()), count + targets
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        parameters = list(self.model.parameters())
+        elapsed_s = time.monotonic() - self._start_s
+        total, counted, elapsed_s = self.replicas.add(parameters, (total, count, elapsed_s))
+        # Every replica must read the same clock, or their learning rates would part.
+        self.elapsed_s = elapsed_s / self.replicas.count
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        return total / count
+        return total / counted
 
     def save(self) -> None:
-        """Write the resumable state."""
-        save_state(self.options.work, self.model, self.optimizers, self.step, self.elapsed_s)
+        """Write the resumable state; the first replica does it for all."""
+        if self.replicas.rank == 0:
+            work = self.options.work
+            save_state(work, self.model, self.optimizers, self.step, self.elapsed_s)
 
     def resume(self) -> None:
         """Read the state back and pass over the batches it has seen."""
         self.step, self.elapsed_s = load_state(self.options.work, self.model, self.optimizers)
-        for _ in islice(self.stream, self.step * BATCHES_PER_STEP):
+        for _ in islice(self.stream, self.step * BATCHES_PER_STEP // self.replicas.count):
             continue
 
     def run(self) -> None:
         """Train to the end, saving now and then."""
-        start = time.monotonic() - self.elapsed_s
+        self._start_s = time.monotonic() - self.elapsed_s
         saved_s, losses = self.elapsed_s, list[float]()
         while self.progress < 1:
             losses.append(self.run_step())
-            self.elapsed_s = time.monotonic() - start
             if self.step % LOG_EVERY == 0:
-                mean = sum(losses) / len(losses)
+                self.log(sum(losses) / len(losses))
                 losses.clear()
-                print(f"step {self.step} seconds {self.elapsed_s:.0f} loss {mean:.4f}", flush=True)
             if self.elapsed_s - saved_s > SAVE_EVERY_S:
                 saved_s = self.elapsed_s
                 self.save()
         self.save()
 
+    def log(self, loss: float) -> None:
+        """Print where the run is."""
+        if self.replicas.rank == 0:
+            print(f"step {self.step} seconds {self.elapsed_s:.0f} loss {loss:.4f}", flush=True)
+
 
 def main() -> None:
     """Train, then export."""
     options = parse_options()
+    replicas = Replicas()
     tokenizer = train_tokenizer(options.seed)
-    trainer = Trainer(options, tokenizer)
+    trainer = Trainer(options, tokenizer, replicas)
     if options.is_resumed:
         trainer.resume()
     trainer.run()
-    export(options.out, trainer.model, tokenizer)
-    num_tokens = trainer.step * BATCHES_PER_STEP * BATCH_TOKENS
-    print(f"steps {trainer.step} tokens {num_tokens} minutes {trainer.elapsed_s / 60:.1f}")
+    if replicas.rank == 0:
+        export(options.out, trainer.model, tokenizer)
+        num_tokens = trainer.step * BATCHES_PER_STEP * BATCH_TOKENS
+        print(f"steps {trainer.step} tokens {num_tokens} minutes {trainer.elapsed_s / 60:.1f}")
+    replicas.close()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ StoreUrl = Annotated[
     str, typer.Option("--store", metavar="URL", help="Where runs are recorded: a file or a URL.")
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="mini, a model folder or a hub id.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same tokens.")]
 
 DEFAULT_STORE = "weft.db"
 
@@ -53,7 +54,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="K=V", help="One argument; repeatable.")
     ] = None,
     engine: EngineName = "mini",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same tokens.")] = 0,
+    seed: Seed = 0,
     store: StoreUrl = DEFAULT_STORE,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write the run as one HTML page.")
@@ -90,22 +91,34 @@ def doctor(json_output: Json = False, debug: Debug = False) -> None:
 @app.command("bench")
 @reported
 def bench(
-    name: Annotated[str | None, typer.Argument(help="Which bench; none lists them.")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME] [FILE]", help="Which bench; none lists them."),
+    ] = None,
     peers: Annotated[
         list[str] | None,
-        typer.Option("--peer", metavar="KIND=URL", help="A running peer to compare with."),
+        typer.Option("--peer", metavar="KIND=URL", help="Compare with this peer; repeatable."),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Measure for longer.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON.")
-    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Measure more, for longer.")] = False,
+    seed: Seed = 0,
+    json_output: Annotated[
+        bool,
+        typer.Option("--json", help="The report as JSON on standard output, or into FILE."),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Measure weft, and its peers in the same run."""
-    from weft.runtime.cli.bench import run_bench
+    from weft.runtime.cli.bench import BenchRequest, show_bench
 
-    raise typer.Exit(run_bench(name, peers=peers or (), full=full, seed=seed, json_file=json_file))
+    show_bench(
+        BenchRequest(
+            words=words or (),
+            peers=peers or (),
+            is_full=full,
+            seed=seed,
+            as_json=json_output,
+        )
+    )
 
 
 @model_app.command("info")
@@ -129,7 +142,7 @@ def model_eval(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Problems per skill.")] = None,
     n: Annotated[int, typer.Option("--n", min=0, max=1024, help="Samples for pass@k.")] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     json_output: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
@@ -39,7 +40,7 @@ def read_settings(settings: Sequence[str]) -> dict[str, str]:
 
 
 def bind_arguments(
-    program: Program[..., object], data: Mapping[str, object], texts: Mapping[str, str]
+    program: Program[..., Any], data: Mapping[str, object], texts: Mapping[str, str]
 ) -> Arguments:
     """``data``, then ``texts``, as the program's parameters want them.
 
@@ -56,7 +57,7 @@ def bind_arguments(
     return program.bind_json({**data, **read})
 
 
-def _value(text: str, wanted: object) -> object:
+def _value(text: str, wanted: Any) -> object:
     if wanted is not object and _takes_text(text, wanted):
         return text
     try:
@@ -65,7 +66,7 @@ def _value(text: str, wanted: object) -> object:
         return text
 
 
-def _takes_text(text: str, wanted: object) -> bool:
+def _takes_text(text: str, wanted: Any) -> bool:
     try:
         TypeAdapter(wanted).validate_python(text, strict=True)
     except (ValidationError, PydanticSchemaGenerationError):

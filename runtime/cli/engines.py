@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeGuard, cast
 
 from weft.errors import CallerError
 from weft.runtime.engine import Engine, open_engine
@@ -18,7 +18,7 @@ SCRIPTED = "scripted://"
 
 
 @asynccontextmanager
-async def opened_engine(name: str, *, seed: int = 0) -> AsyncIterator[Engine]:
+async def opened_engine(name: str, *, seed: int = 0) -> AsyncGenerator[Engine]:
     """The engine called ``name``, closed on the way out.
 
     ``scripted://`` echoes prompts; ``scripted://FILE`` answers from a JSON object: the first
@@ -57,12 +57,18 @@ def _read(path: Path) -> Mapping[str, str | list[str]]:
         raise CallerError(
             f"The script {str(path)!r} cannot be read: {error}.", remedy="Give a JSON file."
         ) from error
-    if not isinstance(answers, dict) or not all(map(_is_answer, answers.values())):
+    if not _are_answers(answers):
         raise CallerError(
             f"The script {str(path)!r} is no JSON object of answers.",
             remedy='Write {"part of a prompt": "the answer"}; a list answers by sequence.',
         )
-    return cast("Mapping[str, str | list[str]]", answers)
+    return answers
+
+
+def _are_answers(value: object) -> TypeGuard[Mapping[str, str | list[str]]]:
+    if not isinstance(value, dict):
+        return False
+    return all(map(_is_answer, cast("dict[str, object]", value).values()))
 
 
 def _is_answer(value: object) -> bool:

@@ -6,6 +6,7 @@ import difflib
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from weft.errors import CallerError, WeftError
 
@@ -42,7 +43,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, KeyboardInterrupt):
         return _interrupted()
     if isinstance(error, ExceptionGroup):
-        return _first_of(error)
+        return _first_of(cast("ExceptionGroup[Exception]", error))
     if isinstance(error, WeftError):
         code = CALLER_ERROR if isinstance(error, CallerError) else FAILED
         name = type(error).__name__
@@ -87,7 +88,7 @@ def _first_of(group: ExceptionGroup[Exception]) -> Problem:
 def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
     for error in group.exceptions:
         if isinstance(error, ExceptionGroup):
-            yield from _leaves(error)
+            yield from _leaves(cast("ExceptionGroup[Exception]", error))
         else:
             yield error
 

@@ -18,14 +18,14 @@ from rich.console import Console
 from weft.programs.entry import Program
 from weft.programs.signature import Arguments
 from weft.runtime.cli.arguments import bind_arguments, read_input, read_settings
-from weft.runtime.cli.display import watching
+from weft.runtime.cli.display import TracePage, only_json_on_stdout, watching
 from weft.runtime.cli.engines import opened_engine
 from weft.runtime.cli.problem import FAILED, Problem, problem_of
 from weft.runtime.cli.program_file import choose_program, load_module, parse_ref
 from weft.runtime.cli.report import print_json, show
 from weft.runtime.cli.stores import opened_store
 from weft.runtime.executor import Run
-from weft.runtime.observe.usage import Usage
+from weft.runtime.observe import Observer, Usage
 
 __all__ = ["Outcome", "RunOptions", "run_program"]
 
@@ -85,14 +85,15 @@ class Outcome:
 def run_program(options: RunOptions) -> int:
     """Run, show, and return the exit code. Ctrl-C cancels the Run down to the engine.
 
-    Raises CallerError for a file, program, argument or engine that cannot be meant.
+    Raises CallerError for a file, program, argument, engine, store or trace that cannot be meant.
     """
-    ref = parse_ref(options.program)
-    module = load_module(ref.path)
-    program = choose_program(programs_of(module), ref.program, file=str(ref.path))
-    data, texts = read_input(options.input_text), read_settings(options.settings)
-    arguments = bind_arguments(program, data, texts)
-    outcome = asyncio.run(_execute(program, arguments, options))
+    with only_json_on_stdout(options.as_json):
+        ref = parse_ref(options.program)
+        module = load_module(ref.path)
+        program = choose_program(programs_of(module), ref.program, file=str(ref.path))
+        data, texts = read_input(options.input_text), read_settings(options.settings)
+        arguments = bind_arguments(program, data, texts)
+        outcome = asyncio.run(_execute(program, arguments, options))
     _present(outcome, options)
     return outcome.problem.exit_code if outcome.problem else 0
 
@@ -110,10 +111,13 @@ def programs_of(module: ModuleType) -> dict[str, Program[..., Any]]:
 async def _execute(
     program: Program[..., Any], arguments: Arguments, options: RunOptions
 ) -> Outcome:
+    trace = TracePage(options.trace) if options.trace else None
+    observers: list[Observer] = [trace] if trace else []
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(opened_engine(options.engine, seed=options.seed))
         store = await stack.enter_async_context(opened_store(options.store))
-        observers = stack.enter_context(watching(as_json=options.as_json, trace=options.trace))
+        engine = await stack.enter_async_context(opened_engine(options.engine, seed=options.seed))
+        if not options.as_json:
+            observers.append(stack.enter_context(watching()))
         started_s = time.monotonic()
         run = await Run.start(
             program,
@@ -124,7 +128,11 @@ async def _execute(
             seed=options.seed,
             observers=observers,
         )
-        value, problem = await _result(run, options)
+        try:
+            value, problem = await _result(run, options)
+        finally:
+            if trace:
+                trace.write(await store.steps(run.run_id))
         return Outcome(
             run_id=run.run_id,
             program=program.path,

@@ -34,6 +34,8 @@ __all__ = [
 
 MAX_SEARCHED = 1000
 """Newest Runs among which an abbreviated id is looked for."""
+SHORT_ID = 12
+"""Characters of a run's id that a listing shows; ``weft runs show`` takes as much."""
 STYLES = {"finished": "green", "failed": "red", "cancelled": "yellow"}
 
 
@@ -98,14 +100,14 @@ def print_runs(runs: Sequence[RunRecord], console: Console) -> None:
     for run in runs:
         seconds = f"{run.ended_at - run.started_at:.1f}" if run.ended_at is not None else ""
         table.add_row(
-            run.run_id, escape(run.program), _status(run.status), _when(run.started_at), seconds
+            run.run_id[:SHORT_ID], _name(run), _status(run.status), _when(run.started_at), seconds
         )
     console.print(table)
 
 
 def print_run(recorded: RecordedRun, console: Console) -> None:
     run, steps = recorded
-    console.print(f"[bold]{escape(run.program)}[/bold] {run.run_id} {_status(run.status)}")
+    console.print(f"[bold]{_name(run)}[/bold] {run.run_id} {_status(run.status)}")
     console.print(f"started {_when(run.started_at)}, seed {run.seed}", highlight=False)
     console.print("input", escape(run.input_json), highlight=False)
     console.print(_tree(steps))
@@ -165,6 +167,11 @@ def _step_line(step: StepRecord) -> str:
     if step.num_attempts > 1:
         line += f" {step.num_attempts} attempts"
     return f"{line} {usage.seconds:.2f} s"
+
+
+def _name(run: RunRecord) -> str:
+    """The program without its module, which for a file is a made-up name."""
+    return escape(run.program.rpartition(":")[2])
 
 
 def _status(status: str) -> str:

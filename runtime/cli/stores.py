@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SQLITE = "sqlite:///"
 
 
 @asynccontextmanager
-async def opened_store(url: str, *, must_exist: bool = False) -> AsyncIterator[Store]:
+async def opened_store(url: str, *, must_exist: bool = False) -> AsyncGenerator[Store]:
     """The store at a path or ``sqlite:///path``, closed on the way out.
 
     Raises CallerError for another kind of URL, or when ``must_exist`` and no file is there;

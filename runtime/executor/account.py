@@ -66,24 +66,27 @@ class Account:
         self.samples = 0
 
     def admit(self, *, value_calls: int = 0, samples: int = 0) -> None:
-        """Charge a new Step; raises BudgetExceeded here or further up."""
+        """Charge a new Step, or charge nothing and raise BudgetExceeded, here or further up."""
         account: Account | None = self
         while account is not None:
-            if account.exceeded is not None:
-                raise account.exceeded
+            account._check_admission(value_calls, samples)
+            account = account.parent
+        account = self
+        while account is not None:
             account.steps += 1
             account.value_calls += value_calls
             account.samples += samples
-            account._check_admission()
             account = account.parent
 
-    def _check_admission(self) -> None:
+    def _check_admission(self, value_calls: int, samples: int) -> None:
+        if self.exceeded is not None:
+            raise self.exceeded
         limit = self.limit
-        if limit.steps is not None and self.steps > limit.steps:
+        if limit.steps is not None and self.steps + 1 > limit.steps:
             raise self.exceed("steps", limit.steps)
-        if limit.value_calls is not None and self.value_calls > limit.value_calls:
+        if limit.value_calls is not None and self.value_calls + value_calls > limit.value_calls:
             raise self.exceed("value_calls", limit.value_calls)
-        if limit.samples is not None and self.samples > limit.samples:
+        if limit.samples is not None and self.samples + samples > limit.samples:
             raise self.exceed("samples", limit.samples)
 
     def add_tokens(self, num_tokens: int) -> None:

@@ -13,6 +13,7 @@ from weft.errors import JournalError, StepTimeout, WeftError
 from weft.programs.calls import Call, FunctionCall
 from weft.programs.handle import Step, fail, settle, use, when_done
 from weft.programs.prompt import excerpt
+from weft.programs.retry import NO_RETRY
 from weft.runtime.executor.account import Account
 from weft.runtime.executor.clock import Timer, sleep
 from weft.runtime.executor.recorder import status_of, step_record
@@ -56,7 +57,6 @@ class Execution(Generic[CallT]):
         "started_s",
         "state",
         "step",
-        "submitted_s",
         "task",
     )
 
@@ -72,7 +72,7 @@ class Execution(Generic[CallT]):
         self.task: asyncio.Task[None] | None = None
         self.is_begun = False
         self.num_attempts = 0
-        self.submitted_s = self.started_s = self.ended_s = state.elapsed_s()
+        self.started_s = self.ended_s = 0.0
         self._num_pending = 0
         self._context: Context | None = None
 
@@ -198,7 +198,11 @@ class Execution(Generic[CallT]):
         value: object = None
         error: BaseException | None = None
         try:
-            value = await self._attempts()
+            self.num_attempts = 1
+            if self.call.retry is NO_RETRY:
+                value = await self.attempt(1)
+            else:
+                value = await self._attempts()
         except (Exception, asyncio.CancelledError) as raised:
             error = raised
         if timer is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from weft.errors import EngineError, ModelError
@@ -30,7 +28,16 @@ __all__ = ["Generation"]
 class _Sequence:
     """One sequence as far as it has come."""
 
-    __slots__ = ("finish_reason", "index", "logprobs", "partial", "text", "token_ids")
+    __slots__ = (
+        "finish_reason",
+        "index",
+        "logprobs",
+        "num_cached",
+        "num_prompt",
+        "partial",
+        "text",
+        "token_ids",
+    )
 
     def __init__(self, index: int, partial: PartialJson | None) -> None:
         self.index = index
@@ -38,6 +45,8 @@ class _Sequence:
         self.token_ids: list[int] = []
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: FinishReason | None = None
+        self.num_prompt = 0
+        self.num_cached = 0
         self.partial = partial
 
     def add(self, delta: Delta) -> None:
@@ -134,7 +143,7 @@ class Generation(Execution[GenCall]):
             text = text_of(prompt)
             return text, engine.encode(text)
         messages = messages_of(prompt)
-        return messages, engine.render(messages)
+        return messages, engine.render(messages, call.tool_schemas)
 
     def _sampling(self, number: int) -> Sampling:
         """Seeds follow from the lineage; another attempt draws with another seed."""
@@ -146,7 +155,7 @@ class Generation(Execution[GenCall]):
             seed = step_seed(state.seed, self.lineage)
         if number > 1:
             seed = step_seed(seed, f"attempt {number}")
-        return replace(sampling, seed=seed)
+        return sampling.with_seed(seed)
 
     async def _follow(self, request: Request) -> None:
         if self._is_stopped:
@@ -154,13 +163,17 @@ class Generation(Execution[GenCall]):
         self._num_requests += 1
         self.state.num_requests += 1
         self._is_streaming = True
+        deltas = self.state.engine.submit(request)
         try:
-            async with aclosing(self.state.engine.submit(request)) as deltas:
-                async for delta in deltas:
-                    self._take(delta)
+            async for delta in deltas:
+                self._take(delta)
         except asyncio.CancelledError:
+            await deltas.aclose()
             if not self._is_stopped or self.fate is not None:
                 raise
+        except BaseException:
+            await deltas.aclose()
+            raise
         finally:
             self._is_streaming = False
 
@@ -173,7 +186,7 @@ class Generation(Execution[GenCall]):
     def _take(self, delta: Delta) -> None:
         sequence = self._sequences[delta.index]
         sequence.add(delta)
-        self._count(delta)
+        self._count(sequence, delta)
         if delta.text or delta.token_ids:
             self.state.tell_text(self.lineage, delta.index, delta.text, len(delta.token_ids))
         partial = sequence.partial
@@ -183,15 +196,18 @@ class Generation(Execution[GenCall]):
         if delta.finish_reason is not None and is_candidates(step):
             self._arrive(step, sequence)
 
-    def _count(self, delta: Delta) -> None:
+    def _count(self, sequence: _Sequence, delta: Delta) -> None:
+        """Every sequence has a prompt of its own; what it shares of it counts as cached."""
         state, num_tokens = self.state, len(delta.token_ids)
-        if delta.num_prompt_tokens > self._num_prompt:
-            state.num_prompt_tokens += delta.num_prompt_tokens - self._num_prompt
-            self._num_prompt = delta.num_prompt_tokens
-        if delta.num_cached_tokens > self._num_cached:
-            state.num_cached_tokens += delta.num_cached_tokens - self._num_cached
-            self._num_cached = delta.num_cached_tokens
+        num_prompt = max(0, delta.num_prompt_tokens - sequence.num_prompt)
+        num_cached = max(0, delta.num_cached_tokens - sequence.num_cached)
+        sequence.num_prompt += num_prompt
+        sequence.num_cached += num_cached
+        self._num_prompt += num_prompt
+        self._num_cached += num_cached
         self._num_generated += num_tokens
+        state.num_prompt_tokens += num_prompt
+        state.num_cached_tokens += num_cached
         state.num_generated_tokens += num_tokens
         self.account.add_tokens(num_tokens)
 
@@ -199,9 +215,9 @@ class Generation(Execution[GenCall]):
         if sequence.finish_reason == "cancelled":
             return
         try:
-            arrival = Arrival[object](index=sequence.index, value=self._read(sequence))
+            arrival: Arrival[object] = Arrival(index=sequence.index, value=self._read(sequence))
         except ModelError as error:
-            arrival = Arrival[object](index=sequence.index, error=error)
+            arrival = Arrival(index=sequence.index, error=error)
         arrive(step, arrival)
 
     def _read(self, sequence: _Sequence) -> object:
@@ -222,8 +238,8 @@ class Generation(Execution[GenCall]):
                 token_ids=tuple(sequence.token_ids),
                 logprobs=tuple(sequence.logprobs),
                 finish_reason=sequence.finish_reason or "cancelled",
-                num_prompt_tokens=self._num_prompt,
-                num_cached_tokens=self._num_cached,
+                num_prompt_tokens=sequence.num_prompt,
+                num_cached_tokens=sequence.num_cached,
             )
             for sequence in self._sequences
         )
@@ -234,6 +250,7 @@ class Generation(Execution[GenCall]):
         return {
             "prompt": self._prompt,
             "is_raw": call.is_raw,
+            "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,
             "sampling": sampling,

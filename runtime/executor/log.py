@@ -17,7 +17,7 @@ exception handler and not called again; the Run goes on."""
 class EventLog:
     """Appended by the Run alone; sequence numbers are 1, 2, 3 … without gaps."""
 
-    __slots__ = ("_events", "_is_closed", "_observers", "_waiters")
+    __slots__ = ("__weakref__", "_events", "_is_closed", "_observers", "_waiters")
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._events: list[Event] = []

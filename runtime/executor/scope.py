@@ -66,7 +66,7 @@ class Scope(Execution[FunctionCall]):
             limit,
             name=self.lineage,
             parent=self.account,
-            started_s=self.submitted_s,
+            started_s=self.state.elapsed_s(),
             on_exceeded=self.stop_steps,
         )
 
@@ -186,14 +186,14 @@ class Scope(Execution[FunctionCall]):
 
     def _generation(self, call: GenCall, strand: Strand) -> Generation:
         lineage, after = strand.child_path(call.name), strand.frontier()
+        step: Step[Any]
         if call.n is None:
-            step: Step[Any] = Step(
-                lineage=lineage, name=call.name, kind="gen", owner=self, after=after
-            )
+            step = Step(lineage=lineage, name=call.name, kind="gen", owner=self, after=after)
         else:
-            step = Candidates[Any](
+            several: Candidates[Any] = Candidates(
                 lineage=lineage, name=call.name, owner=self, num_wanted=call.n, after=after
             )
+            step = several
         return Generation(step=step, call=call, state=self.state, account=self.account, home=self)
 
     def _scope(self, call: FunctionCall, strand: Strand) -> Scope:

@@ -107,8 +107,8 @@ class RunState:
         log.append(
             StepEvent(
                 run_id=self.run_id,
-                seq=log.next_seq,
-                time_s=self.elapsed_s(),
+                seq=len(log.events) + 1,
+                time_s=self.clock.now() - self.started_s,
                 lineage=step.lineage,
                 name=step.name,
                 kind=step.kind,
@@ -127,8 +127,8 @@ class RunState:
         log.append(
             TokenEvent(
                 run_id=self.run_id,
-                seq=log.next_seq,
-                time_s=self.elapsed_s(),
+                seq=len(log.events) + 1,
+                time_s=self.clock.now() - self.started_s,
                 lineage=lineage,
                 index=index,
                 text=text,
@@ -142,8 +142,8 @@ class RunState:
         log.append(
             PartialEvent(
                 run_id=self.run_id,
-                seq=log.next_seq,
-                time_s=self.elapsed_s(),
+                seq=len(log.events) + 1,
+                time_s=self.clock.now() - self.started_s,
                 lineage=lineage,
                 index=index,
                 value=value,

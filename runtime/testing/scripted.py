@@ -54,6 +54,27 @@ class Reply:
 Script = Callable[[Prompted], str | Reply]
 
 
+class _Mailbox:
+    """A queue for one reader, lighter than asyncio's: many Requests may be parked."""
+
+    __slots__ = ("_items", "_reader")
+
+    def __init__(self) -> None:
+        self._items: list[Delta | Exception] = []
+        self._reader: asyncio.Future[None] | None = None
+
+    def put(self, item: Delta | Exception) -> None:
+        self._items.append(item)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Delta | Exception:
+        if not self._items:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._items.pop(0)
+
+
 class ScriptedEngine:
     """An Engine whose tokens are characters. Grammars are accepted and not enforced: an answer
     that does not follow one shows what a program does with bad output.
@@ -74,7 +95,7 @@ class ScriptedEngine:
         self._capabilities = capabilities
         self._name = name
         self._is_closed = False
-        self._queues: dict[str, asyncio.Queue[Delta | Exception]] = {}
+        self._queues: dict[str, _Mailbox] = {}
         self._writers: dict[str, dict[int, asyncio.Task[None]]] = {}
         self._num_generated = 0
         self._num_prompt = 0
@@ -123,7 +144,7 @@ class ScriptedEngine:
         self._writers[request.request_id] = {}
         num_open = request.n
         try:
-            if all(reply.wait is None for reply in replies):
+            if not any(reply.wait for reply in replies):
                 for index, reply in enumerate(replies):
                     for delta in self._deltas(request, index, reply):
                         num_open -= delta.finish_reason is not None
@@ -181,10 +202,8 @@ class ScriptedEngine:
             for number, chunk in enumerate(chunks, start=1)
         ]
 
-    def _start_writers(
-        self, request: Request, replies: Sequence[Reply]
-    ) -> asyncio.Queue[Delta | Exception]:
-        queue: asyncio.Queue[Delta | Exception] = asyncio.Queue()
+    def _start_writers(self, request: Request, replies: Sequence[Reply]) -> _Mailbox:
+        queue = _Mailbox()
         self._queues[request.request_id] = queue
         self._writers[request.request_id] = {
             index: asyncio.get_running_loop().create_task(self._write(request, index, reply, queue))
@@ -192,17 +211,15 @@ class ScriptedEngine:
         }
         return queue
 
-    async def _write(
-        self, request: Request, index: int, reply: Reply, queue: asyncio.Queue[Delta | Exception]
-    ) -> None:
+    async def _write(self, request: Request, index: int, reply: Reply, queue: _Mailbox) -> None:
         try:
             if reply.wait is not None:
                 await reply.wait()
             for delta in self._deltas(request, index, reply):
-                queue.put_nowait(delta)
+                queue.put(delta)
                 await asyncio.sleep(0)
         except Exception as error:
-            queue.put_nowait(error)
+            queue.put(error)
 
     async def cancel(self, request_id: str, indices: Sequence[int] | None = None) -> None:
         writers = self._writers.get(request_id, {})
@@ -210,7 +227,7 @@ class ScriptedEngine:
             if (indices is None or index in indices) and not task.done():
                 task.cancel()
                 self.cancelled.append((request_id, index))
-                self._queues[request_id].put_nowait(Delta(index=index, finish_reason="cancelled"))
+                self._queues[request_id].put(Delta(index=index, finish_reason="cancelled"))
 
     async def score(self, prompt: Sequence[int], target: Sequence[int]) -> tuple[float, ...]:
         raise UnsupportedFeature("A scripted engine cannot score.", remedy="Use a model.")
@@ -234,8 +251,9 @@ def _echo(prompted: Prompted) -> str:
 
 def _cut(text: str, request: Request) -> tuple[str, FinishReason]:
     """The text up to the first stop string and the token limit."""
-    stops = [text.index(stop) for stop in request.sampling.stop if stop in text]
-    text = text[: min(stops)] if stops else text
+    if request.sampling.stop:
+        stops = [text.index(stop) for stop in request.sampling.stop if stop in text]
+        text = text[: min(stops)] if stops else text
     limit = request.sampling.max_tokens
     if limit is not None and len(text) > limit:
         return text[:limit], "length"

@@ -1,34 +1,40 @@
 """weft: LLM programs as plain async Python, on an engine that knows the program.
 
-What a program needs is here by name; torch is imported only when an engine is opened.
+Names are loaded when first used, so that ``import weft`` is light.
 """
 
-from weft.errors import WeftError
-from weft.programs import (
-    Budget,
-    Candidates,
-    Chat,
-    Ebnf,
-    JsonSchema,
-    Message,
-    Program,
-    Regex,
-    Retry,
-    Step,
-    Verdict,
-    chat,
-    gen,
-    pmap,
-    program,
-    race,
-    step,
-    tool,
-    verifier,
-    vote,
-)
-from weft.runtime.engine import Engine, EngineConfig, open_engine
-from weft.runtime.executor import Run, run_sync
-from weft.runtime.journal.store import Store
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weft.errors import WeftError
+    from weft.programs import (
+        Budget,
+        Candidates,
+        Chat,
+        Ebnf,
+        JsonSchema,
+        Message,
+        Program,
+        Regex,
+        Retry,
+        Step,
+        Verdict,
+        chat,
+        gen,
+        pmap,
+        program,
+        race,
+        step,
+        tool,
+        verifier,
+        vote,
+    )
+    from weft.runtime.engine import Engine, EngineConfig, open_engine
+    from weft.runtime.executor import Run, run_sync
+    from weft.runtime.journal.store import Store
 
 __all__ = [
     "Budget",
@@ -59,3 +65,26 @@ __all__ = [
     "verifier",
     "vote",
 ]
+
+_HOMES = {
+    "Engine": "weft.runtime.engine",
+    "EngineConfig": "weft.runtime.engine",
+    "Run": "weft.runtime.executor",
+    "Store": "weft.runtime.journal.store",
+    "WeftError": "weft.errors",
+    "open_engine": "weft.runtime.engine",
+    "run_sync": "weft.runtime.executor",
+}
+"""Where a name lives, if not in ``weft.programs``."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'weft' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES.get(name, "weft.programs")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

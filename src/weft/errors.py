@@ -14,7 +14,8 @@
     │       └── WrongReturnType     a program returned something its annotation forbids
     ├── ModelError                  the model's own output
     │   ├── OutputInvalid           text that does not validate as the wanted type
-    │   └── OutputTruncated         the token limit came before the grammar was complete
+    │   ├── OutputTruncated         the token limit came before the grammar was complete
+    │   └── GrammarDeadEnd          the grammar left no token that could come next
     ├── ToolError                   a tool the program called
     │   ├── ToolNotFound            the model named a tool that is not there
     │   ├── ToolArgumentsInvalid    arguments that do not fit the signature
@@ -28,7 +29,8 @@
     ├── EngineError                 the engine itself
     │   ├── EngineClosed            submitted after close
     │   ├── EngineOverloaded        no room, try later
-    │   └── EngineDied              the engine's loop stopped; the cause is chained
+    │   ├── EngineDied              the engine's loop stopped; the cause is chained
+    │   └── LogitsInvalid           the model computed numbers that cannot be drawn from
     └── JournalError                stored state
         ├── JournalCorrupt          what was read cannot be what was written
         └── ReplayMismatch          the program no longer matches its record
@@ -45,11 +47,13 @@ __all__ = [
     "EngineDied",
     "EngineError",
     "EngineOverloaded",
+    "GrammarDeadEnd",
     "GrammarRejected",
     "InvalidRequest",
     "JournalCorrupt",
     "JournalError",
     "LimitReached",
+    "LogitsInvalid",
     "ModelError",
     "ModelLoadError",
     "OutputInvalid",
@@ -142,6 +146,10 @@ class OutputTruncated(ModelError):
     """The token limit was reached before constrained output was complete."""
 
 
+class GrammarDeadEnd(ModelError):
+    """No token of the vocabulary could come next under the grammar."""
+
+
 class ToolError(WeftError):
     """A tool call did not give a result. ``tool`` is its name."""
 
@@ -204,6 +212,10 @@ class EngineOverloaded(EngineError):
 
 class EngineDied(EngineError):
     """The engine's loop stopped on an unexpected error, chained as the cause."""
+
+
+class LogitsInvalid(EngineError):
+    """One sequence's logits are not numbers; the other sequences are not affected."""
 
 
 class JournalError(WeftError):

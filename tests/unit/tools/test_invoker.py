@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from weft.tools.slots import NoSlotLeft, Slots
 
 
 def make(fn: Callable[..., object], *, timeout_s: float | None = None, limit: int = 1) -> Invoker:
-    is_async = asyncio.iscoroutinefunction(fn)
+    is_async = inspect.iscoroutinefunction(fn)
     return Invoker(
         "t", fn, is_async=is_async, timeout_s=timeout_s, max_concurrency=limit, grace_s=0.005
     )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from tests.support.shell import environment
 from weft.runtime.cli.app import app
 
-HEAVY = ("torch", "transformers", "numpy", "networkx", "pydantic", "xgrammar")
+HEAVY = ("torch", "transformers", "numpy", "networkx", "xgrammar", "weft.programs")
 ASK_FOR_HELP = f"""
 import sys
 from weft.runtime.cli import main

@@ -149,7 +149,7 @@ async def test_every_way_into_text_is_refused(how: object) -> None:
 async def test_a_step_as_condition_is_refused() -> None:
     @program
     async def careless() -> str:
-        return "yes" if gen("ok?", out=bool) else "no"
+        return "yes" if gen("ok?", out=bool) else "no"  # pyright: ignore
 
     with pytest.raises(ProgramError, match="if await step"):
         await (await Run.start(careless, engine=ScriptedEngine())).result()
@@ -277,7 +277,11 @@ async def test_retries_draw_with_other_seeds_until_one_is_fine() -> None:
     engine = ScriptedEngine(lambda _: next(answers))
     run = await Run.start(ask, engine=engine, run_id="r")
     assert (await run.result()).score == 1
-    assert [one.request_id for one in engine.requests] == ["r/ask/gen", "r/ask/gen~2", "r/ask/gen~3"]
+    assert [one.request_id for one in engine.requests] == [
+        "r/ask/gen",
+        "r/ask/gen~2",
+        "r/ask/gen~3",
+    ]
     assert len({one.sampling.seed for one in engine.requests}) == 3
     phases = [one.phase async for one in run.events() if isinstance(one, StepEvent)]
     assert phases.count("retrying") == 2

@@ -1,0 +1,63 @@
+"""One sequence as the sampler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weft.programs.sampling import Sampling
+from weft.runtime.engine.sampling.counts import TokenCounts
+
+__all__ = ["SamplingRow"]
+
+
+class SamplingRow:
+    """How to draw the next token of one sequence; lives as long as the sequence.
+
+    The sampler only reads it. The owner calls ``record`` with each token that became part of the
+    sequence, which need not be every token drawn.
+    """
+
+    __slots__ = ("counts", "end_ids", "num_drawn", "sampling", "seed")
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        *,
+        seed: int,
+        prompt: Sequence[int] = (),
+        end_ids: Sequence[int] = (),
+    ) -> None:
+        """``seed`` is already the branch's own. ``end_ids`` are banned until
+        ``sampling.min_tokens`` tokens are recorded."""
+        self.sampling = sampling
+        self.seed = seed
+        self.end_ids = tuple(end_ids)
+        self.num_drawn = 0
+        """Tokens recorded: the position of the next draw."""
+        self.counts = TokenCounts(prompt) if _has_penalty(sampling) else None
+        """``None`` when no penalty needs it."""
+
+    @property
+    def is_end_banned(self) -> bool:
+        return self.num_drawn < self.sampling.min_tokens
+
+    def record(self, token_id: int) -> None:
+        """Count ``token_id`` as the sequence's next token."""
+        self.num_drawn += 1
+        if self.counts is not None:
+            self.counts.add(token_id)
+
+    def fork(self, seed: int) -> SamplingRow:
+        """A row that continues from here with its own seed; the two share nothing mutable."""
+        twin = SamplingRow(self.sampling, seed=seed, end_ids=self.end_ids)
+        twin.num_drawn = self.num_drawn
+        twin.counts = None if self.counts is None else self.counts.copy()
+        return twin
+
+
+def _has_penalty(sampling: Sampling) -> bool:
+    return (
+        sampling.repetition_penalty != 1.0
+        or sampling.presence_penalty != 0.0
+        or sampling.frequency_penalty != 0.0
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -150,7 +151,8 @@ def test_node_link_round_trip_through_json() -> None:
 
 
 def test_node_link_data_is_read_by_networkx() -> None:
-    graph = nx.node_link_graph(to_node_link(diamond()), edges="edges")
+    networkx = cast("Any", nx)  # its annotations are partial
+    graph = networkx.node_link_graph(to_node_link(diamond()), edges="edges")
     assert set(graph.edges) == set(diamond().edges)
 
 

@@ -151,8 +151,10 @@ def test_node_link_round_trip_through_json() -> None:
 
 
 def test_node_link_data_is_read_by_networkx() -> None:
-    read: Callable[..., nx.DiGraph[str]] = nx.node_link_graph  # pyright: ignore
-    assert set(read(to_node_link(diamond()), edges="edges").edges) == set(diamond().edges)
+    read: Callable[..., nx.Graph[str]] = nx.node_link_graph  # pyright: ignore
+    graph = read(to_node_link(diamond()), edges="edges")
+    assert graph.is_directed()
+    assert set(graph.edges) == set(diamond().edges)
 
 
 NOT_GRAPHS: list[dict[str, object]] = [

@@ -15,7 +15,6 @@ from weft.cache.radix import Insertion, PrefixMatch, RadixTree
 from weft.cache.table import BlockCopy, BlockTable
 
 __all__ = [
-    "PADDING_BLOCK",
     "BlockCopy",
     "BlockPool",
     "BlockTable",
@@ -23,6 +22,7 @@ __all__ = [
     "Insertion",
     "Lease",
     "Namespace",
+    "PADDING_BLOCK",
     "PrefixMatch",
     "RadixNode",
     "RadixTree",

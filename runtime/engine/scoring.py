@@ -18,5 +18,6 @@ def score_rows(sequence: Sequence, positions: range, logits_RV: torch.Tensor) ->
     targets = sequence.tokens[positions.start + 1 : positions.stop + 1]
     targets_R1 = torch.tensor(targets, device=logits_RV.device).unsqueeze(1)
     logprobs_R = torch.log_softmax(logits_RV, dim=-1).gather(1, targets_R1).squeeze(1)
-    for logprob in logprobs_R.tolist():
+    values: list[float] = logprobs_R.tolist()  # pyright: ignore[reportUnknownMemberType]
+    for logprob in values:
         sequence.logprobs.append(TokenLogprob(logprob, {}, logprob))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Literal, Protocol, cast
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer as FastTokenizer
@@ -20,6 +20,23 @@ _MARK = "\ue000{}\ue001"
 """Stands for a piece of user text while a template is rendered: private-use characters."""
 
 
+class _FastTokenizer(Protocol):
+    """What is used of transformers' fast tokenizers, whose own types say little."""
+
+    backend_tokenizer: FastTokenizer
+    chat_template: str | Mapping[str, str] | None
+    added_tokens_decoder: Mapping[int, object]
+
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Mapping[str, object]],
+        *,
+        tools: Sequence[Mapping[str, object]] | None,
+        tokenize: Literal[False],
+        add_generation_prompt: bool,
+    ) -> str: ...
+
+
 class ChatTokenizer:
     """A fast tokenizer with its chat template. Immutable; safe to call from several threads.
 
@@ -28,17 +45,19 @@ class ChatTokenizer:
     """
 
     def __init__(self, fast: PreTrainedTokenizerFast) -> None:
-        self._chat = fast
-        self.backend: FastTokenizer = fast.backend_tokenizer
+        self.hf = fast
+        """The transformers tokenizer, for libraries that want one."""
+        self._chat = cast("_FastTokenizer", fast)
+        self.backend = self._chat.backend_tokenizer
         self._plain = _without_added_tokens(self.backend)
-        added = cast("Mapping[int, object]", fast.added_tokens_decoder)
-        self._controls = tuple(sorted({str(token) for token in added.values()}, key=len)[::-1])
+        added = {str(token) for token in self._chat.added_tokens_decoder.values()}
+        self._controls = tuple(sorted(added, key=len, reverse=True))
 
     @classmethod
     def load(cls, folder: Path) -> ChatTokenizer:
         """Read the tokenizer files of a checkpoint. Raises ModelLoadError, runs no remote code."""
         try:
-            loaded = AutoTokenizer.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
+            loaded: object = AutoTokenizer.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
                 str(folder), local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
@@ -52,11 +71,6 @@ class ChatTokenizer:
                 remedy="Convert it to a tokenizer.json (a fast tokenizer).",
             )
         return cls(loaded)
-
-    @property
-    def hf(self) -> PreTrainedTokenizerFast:
-        """The transformers tokenizer, for libraries that want one."""
-        return self._chat
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Tokens of plain text, with no control token whatever the text says."""
@@ -123,7 +137,7 @@ class ChatTokenizer:
 
     def _apply(self, turns: list[dict[str, object]], tools: list[dict[str, object]]) -> str:
         try:
-            rendered = self._chat.apply_chat_template(  # pyright: ignore[reportUnknownMemberType]
+            return self._chat.apply_chat_template(
                 turns, tools=tools or None, tokenize=False, add_generation_prompt=True
             )
         except (TemplateError, TypeError, ValueError, KeyError) as error:
@@ -131,7 +145,6 @@ class ChatTokenizer:
                 f"The chat template refused these messages: {error}.",
                 remedy="Check the order of roles and the fields that the model's template wants.",
             ) from error
-        return cast("str", rendered)
 
     def _encode_marked(self, text: str, marks: list[str]) -> list[int]:
         token_ids: list[int] = []

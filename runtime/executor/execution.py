@@ -187,7 +187,10 @@ class Execution(Generic[CallT]):
             self.call.abandon()
 
     async def perform(self) -> None:
-        """The Step's task, from its first line to its end. Raises nothing."""
+        """The Step's task, from its first line to its end.
+
+        Raises nothing, but passes on what is meant for the process: KeyboardInterrupt, SystemExit.
+        """
         self.is_begun = True
         if self.fate is not None:
             self._finish_early(self.fate)
@@ -203,7 +206,8 @@ class Execution(Generic[CallT]):
                 value = await self.attempt(1)
             else:
                 value = await self._attempts()
-        except (Exception, asyncio.CancelledError) as raised:
+        except BaseException as raised:
+            # Whatever it is, the Step must end: a task that died would leave others waiting.
             error = raised
         if timer is not None:
             timer.cancel()
@@ -211,6 +215,8 @@ class Execution(Generic[CallT]):
         if self.state.store is not None:
             error = await self._record(value, self.fate or error)
         self._finish(value, self.fate or error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
 
     def _start_timer(self) -> Timer | None:
         limit_s = self.call.timeout_s

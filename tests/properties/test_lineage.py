@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,7 @@ async def results_of(delays: list[int], noise_seed: int) -> dict[str, tuple[str,
 EXPECTED_TIMING = ([0], 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(delays=st.lists(st.integers(0, 12), min_size=1, max_size=8), noise_seed=st.integers(0, 999))
 def test_any_timing_gives_the_same_results_by_lineage(delays: list[int], noise_seed: int) -> None:

@@ -11,6 +11,12 @@ from weft.runtime.engine.text_stream import TextStream
 TOKENIZER: Tokenizer = build_tokenizer().backend_tokenizer
 
 
+def id_of(token: str) -> int:
+    token_id = TOKENIZER.token_to_id(token)
+    assert token_id is not None
+    return token_id
+
+
 def stream_text(token_ids: list[int], stops: list[str]) -> tuple[str, bool]:
     stream = TextStream(TOKENIZER, stops)
     text = ""
@@ -52,12 +58,12 @@ def test_stops_cut_where_a_search_in_the_whole_text_would(text: str, stops: list
 
 def test_text_that_may_become_a_stop_is_held_back() -> None:
     stream = TextStream(TOKENIZER, ["abc"])
-    ids = [TOKENIZER.token_to_id(letter) for letter in "xabd"]
+    ids = [id_of(letter) for letter in "xabd"]
     assert [stream.push(i).text for i in ids] == ["x", "", "", "abd"]
 
 
 @pytest.mark.parametrize("can_stop", [True, False])
 def test_stops_wait_for_the_minimum_length(can_stop: bool) -> None:
     stream = TextStream(TOKENIZER, ["a"])
-    piece = stream.push(TOKENIZER.token_to_id("a"), can_stop=can_stop)
+    piece = stream.push(id_of("a"), can_stop=can_stop)
     assert piece.is_stopped == can_stop

@@ -327,6 +327,26 @@ async def test_a_child_program_and_nested_steps_have_nested_lineages() -> None:
     ]
 
 
+async def test_an_error_beside_exception_ends_the_run() -> None:
+    class Outcome(BaseException):
+        """As test frameworks raise to end a test."""
+
+    @step
+    async def ends() -> None:
+        raise Outcome
+
+    @program
+    async def one() -> object:
+        return await asyncio.gather(gen("slow"), ends())
+
+    engine = gated(Sequencer(), "slow")
+    run = await Run.start(one, engine=engine)
+    with pytest.raises(Outcome):
+        await run.result()
+    assert run.status == "failed"
+    assert engine.num_active == 0
+
+
 async def test_a_cancelled_run_context_is_left_cleanly() -> None:
     gates = Sequencer()
     engine = gated(gates, "slow")

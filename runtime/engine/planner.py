@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from weft.cache import BlockCopy
@@ -27,14 +26,14 @@ class Part(NamedTuple):
         return self.num_tokens == self.sequence.num_pending
 
 
-@dataclass(slots=True, kw_only=True)
 class Plan:
     """One Tick's work, with its KV room reserved. Filled by the Planner, then only read."""
 
-    parts: list[Part] = field(default_factory=list[Part])
-    copies: list[BlockCopy] = field(default_factory=list[BlockCopy])
-    """Blocks to copy before anything is written."""
-    num_tokens: int = 0
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.copies: list[BlockCopy] = []
+        """Blocks to copy before anything is written."""
+        self.num_tokens = 0
 
     def add(self, part: Part, copies: list[BlockCopy]) -> None:
         self.parts.append(part)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from weft.errors import WeftError
 from weft.programs.request import Delta
 
-__all__ = ["DeltaStream", "Delivery", "deliver"]
+__all__ = ["Delivery", "DeltaStream", "deliver"]
 
 
 class DeltaStream:

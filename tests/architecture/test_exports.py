@@ -1,4 +1,4 @@
-"""Each folder's door names exactly what it lets through."""
+"""Each folder's door names exactly what it lets through; ruff keeps the names sorted."""
 
 from __future__ import annotations
 
@@ -43,12 +43,10 @@ def let_through(tree: ast.Module) -> set[str]:
 
 
 @pytest.mark.parametrize("source", weft_sources(), ids=lambda source: source.path)
-def test_exports_are_sorted_and_real(source: Source) -> None:
+def test_exports_are_real(source: Source) -> None:
     names = exported(source.tree)
-    if names is None:
-        return
-    assert names == sorted(set(names))
-    assert set(names) <= defined(source.tree)
+    assert set(names or ()) <= defined(source.tree)
+    assert len(set(names or ())) == len(names or ())
 
 
 @pytest.mark.parametrize("door", doors(), ids=lambda door: door.path)

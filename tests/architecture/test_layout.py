@@ -35,11 +35,11 @@ def test_no_folder_is_imported_under_its_bare_name() -> None:
 
 
 def test_bare_name_would_be_noticed() -> None:
-    code = "import sys, cache; print(sys.modules['cache'].__file__)"
+    code = "import sys, runtime; print(sys.modules['runtime'].__file__)"
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert Path(shown.stdout.strip()).parent == ROOT / "cache"
+    assert Path(shown.stdout.strip()).parent == ROOT / "runtime"
 
 
 def _comes_from_root(name: str) -> bool:

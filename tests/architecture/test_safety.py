@@ -32,11 +32,12 @@ def _dangers_of(node: ast.AST) -> Iterator[str]:
 
 def _dangers_of_call(node: ast.Call) -> Iterator[str]:
     name = ast.unparse(node.func)
-    if name in CALLS:
+    options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+    if name in CALLS and not (name == "torch.load" and options.get("weights_only") == "True"):
         yield name
-    for keyword in node.keywords:
-        if keyword.arg in OPTIONS and ast.unparse(keyword.value) != "False":
-            yield f"{name}({keyword.arg}=…)"
+    for option, value in options.items():
+        if option in OPTIONS and value != "False":
+            yield f"{name}({option}=…)"
 
 
 @pytest.mark.parametrize("source", repository_sources(), ids=lambda source: source.path)
@@ -51,7 +52,8 @@ def test_source_runs_no_data(source: Source) -> None:
         "from pickle import loads",
         "import dill as d",
         "eval('1')",
-        "torch.load(path, weights_only=True)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=flag)",
         "Auto.from_pretrained(name, trust_remote_code=True)",
         "np.load(path, allow_pickle=flag)",
         "subprocess.run(text, shell=True)",
@@ -63,4 +65,5 @@ def test_rule_sees_each_danger(code: str) -> None:
 
 def test_rule_allows_what_is_harmless() -> None:
     code = "model.eval()\nAuto.from_pretrained(name, trust_remote_code=False)\nimport json"
+    code += "\ntorch.load(path, weights_only=True)"
     assert list(dangers(ast.parse(code))) == []

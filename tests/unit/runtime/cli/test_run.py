@@ -211,18 +211,21 @@ def test_command_in_a_process_of_its_own(folder: Path) -> None:
 @pytest.mark.slow
 def test_terminal_shows_a_tree(folder: Path) -> None:
     ours, theirs = os.openpty()
-    done = subprocess.run(
-        [*COMMAND, "run", "team.py:brief", "--set", "topic=tea", "--engine", ANSWERING],
-        cwd=folder,
-        env={**environment(), "TERM": "xterm", "COLUMNS": "80", "LINES": "30"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        check=True,
-    )
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    try:
+        done = subprocess.run(
+            [*COMMAND, "run", "team.py:brief", "--set", "topic=tea", "--engine", ANSWERING],
+            cwd=folder,
+            env={**environment(), "TERM": "xterm", "COLUMNS": "80", "LINES": "30"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            check=False,
+        )
+        shown = os.read(ours, 65536).decode()
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert done.returncode == 0, shown
     assert json.loads(done.stdout)["verdict"] == "for"
     assert "\x1b[" in shown and "✓" in shown and shown.count("gen") >= 3
 
@@ -249,18 +252,18 @@ async def forever() -> str:
 @pytest.mark.slow
 def test_interrupt_cancels_the_run_and_exits_with_130(folder: Path) -> None:
     (folder / "forever.py").write_text(FOREVER)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "run", "forever.py", "--engine", "scripted://"],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == "released\n"
     assert "Interrupted" in err and "Traceback" not in err

@@ -93,10 +93,13 @@ class EventLog:
     async def _next_change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:  # cancelled, not woken
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        """Readers that were cancelled while they waited are simply passed over."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

@@ -16,7 +16,10 @@ def brute_force(state: tuple[int, ...]) -> Iterator[int]:
         yield state[0]
         return
     operations = {
-        f"{large}{sign}{small}" for large in state for small in state for sign in "+-*/"
+        f"{large}{sign}{small}"
+        for large in state
+        for small in state
+        for sign in "+-*/"
         if large >= small
     }
     for operation in sorted(operations):

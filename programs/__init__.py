@@ -1,1 +1,67 @@
-""""""
+"""What a workflow is: plain async functions whose Steps are handles. Pure data, no tensors."""
+
+from weft.programs.budget import Budget
+from weft.programs.candidates import Arrival, Candidates
+from weft.programs.combine import pmap, race, vote
+from weft.programs.dag import (
+    CriticalPath,
+    Node,
+    build_dag,
+    critical_path,
+    from_node_link,
+    to_node_link,
+)
+from weft.programs.dialogue import Chat, chat
+from weft.programs.draw_mermaid import draw_mermaid
+from weft.programs.draw_svg import draw_svg
+from weft.programs.entry import Program, program
+from weft.programs.function import StepFunction, step
+from weft.programs.generate import GenOptions, gen
+from weft.programs.handle import Step
+from weft.programs.message import Message, ToolCall
+from weft.programs.patterns import Ebnf, JsonSchema, Regex
+from weft.programs.request import Completion
+from weft.programs.retry import Retry
+from weft.programs.signature import Arguments
+from weft.programs.toolstep import ToolStep, tool
+from weft.programs.verdict import Verdict
+from weft.programs.verify import Verifier, verifier
+
+__all__ = [
+    "Arguments",
+    "Arrival",
+    "Budget",
+    "Candidates",
+    "Chat",
+    "Completion",
+    "CriticalPath",
+    "Ebnf",
+    "GenOptions",
+    "JsonSchema",
+    "Message",
+    "Node",
+    "Program",
+    "Regex",
+    "Retry",
+    "Step",
+    "StepFunction",
+    "ToolCall",
+    "ToolStep",
+    "Verdict",
+    "Verifier",
+    "build_dag",
+    "chat",
+    "critical_path",
+    "draw_mermaid",
+    "draw_svg",
+    "from_node_link",
+    "gen",
+    "pmap",
+    "program",
+    "race",
+    "step",
+    "to_node_link",
+    "tool",
+    "verifier",
+    "vote",
+]

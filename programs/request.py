@@ -41,6 +41,8 @@ class Request:
     """The Run this belongs to: the unit of admission."""
     priority: int = 0
     """Larger is served first; equal ones by arrival."""
+    stream_every: int = 1
+    """Tokens per Delta of one sequence; 0 sends one Delta when the sequence ends."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -48,6 +50,10 @@ class Request:
         if not 1 <= self.n <= MAX_BRANCHES:
             raise InvalidRequest(
                 f"n is {self.n!r}.", remedy=f"It must be between 1 and {MAX_BRANCHES}."
+            )
+        if self.stream_every < 0:
+            raise InvalidRequest(
+                f"stream_every is {self.stream_every!r}.", remedy="It must be at least 0."
             )
 
 

@@ -58,6 +58,15 @@ class Sampling:
         self._check_stops()
         object.__setattr__(self, "logit_bias", MappingProxyType(dict(self.logit_bias)))
 
+    def with_seed(self, seed: int) -> Sampling:
+        """The same with another seed. Much cheaper than ``replace``: only the seed is checked."""
+        _check_seed(seed)
+        copy = object.__new__(Sampling)
+        for name in _FIELDS:
+            object.__setattr__(copy, name, getattr(self, name))
+        object.__setattr__(copy, "seed", seed)
+        return copy
+
     def _check_counts(self) -> None:
         if self.max_tokens is not None:
             _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
@@ -67,7 +76,7 @@ class Sampling:
             wanted = f"between 0 and {MAX_TOP_LOGPROBS}"
             _require(0 <= self.logprobs <= MAX_TOP_LOGPROBS, "logprobs", self.logprobs, wanted)
         if self.seed is not None:
-            _require(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2**63 - 1")
+            _check_seed(self.seed)
 
     def _check_shares(self) -> None:
         _require(0.0 <= self.temperature <= 100.0, "temperature", self.temperature, "in [0, 100]")
@@ -95,6 +104,13 @@ class Sampling:
             _require(1 <= len(text) <= MAX_STOP_LENGTH, "stop", text, wanted)
         for token_id in self.stop_token_ids:
             _require(token_id >= 0, "stop_token_ids", token_id, "at least 0")
+
+
+_FIELDS = tuple(Sampling.__dataclass_fields__)
+
+
+def _check_seed(seed: int) -> None:
+    _require(0 <= seed < 2**63, "seed", seed, "between 0 and 2**63 - 1")
 
 
 def _require(is_fine: bool, name: str, got: object, wanted: str) -> None:

@@ -56,6 +56,9 @@ class StepEvent(_Head):
     """Lineage of the enclosing program Step; empty for the root."""
     inputs: tuple[str, ...] = ()
     """Lineages of the Steps whose results it takes (data edges); given when submitted."""
+    after: tuple[str, ...] = ()
+    """Lineages of the Steps whose results the code had read before (control edges); given when
+    submitted."""
     summary: str = ""
     """One short line for people: the prompt's end, the arguments, the result, the error."""
     usage: Usage = Usage()

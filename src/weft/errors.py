@@ -21,6 +21,7 @@
     │   ├── ToolArgumentsInvalid    arguments that do not fit the signature
     │   ├── ToolFailed              the tool raised
     │   ├── ToolTimeout             the tool did not answer in time
+    │   ├── ToolUnavailable         too many earlier calls of the tool still hang
     │   └── ToolResultInvalid       a result that is not data
     ├── LimitReached                a limit that the program set
     │   ├── BudgetExceeded          a Budget ran out
@@ -70,6 +71,7 @@ __all__ = [
     "ToolNotFound",
     "ToolResultInvalid",
     "ToolTimeout",
+    "ToolUnavailable",
     "UnsupportedFeature",
     "WeftError",
     "WrongReturnType",
@@ -170,6 +172,10 @@ class ToolFailed(ToolError):
 
 class ToolTimeout(ToolError):
     """The tool did not answer within its timeout."""
+
+
+class ToolUnavailable(ToolError):
+    """So many earlier calls of the tool hang that no further one may start."""
 
 
 class ToolResultInvalid(ToolError):

@@ -1,0 +1,1 @@
+"""How mini, the bundled model, is made: generated problems, tokenizer, trainer, export."""

@@ -1,0 +1,58 @@
+"""The training mixture: which skills, how often, and never a held-out problem."""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+
+from examples.mini import countdown, extract, judge, shop, small_talk, tool_calls
+from examples.mini.problem import Generator, Problem
+
+SKILLS: Mapping[str, Generator] = {
+    "countdown": countdown.draw,
+    "tools": tool_calls.draw,
+    "shop_split": shop.draw_split,
+    "shop_sql": shop.draw_sql,
+    "shop_answer": shop.draw_answer,
+    "extract": extract.draw,
+    "judge": judge.draw,
+}
+"""Every skill with a held-out file."""
+
+EXTRAS: Mapping[str, Generator] = {
+    "countdown_late": countdown.draw_late,
+    "small_talk": small_talk.draw,
+}
+"""What is trained but has no held-out file of its own."""
+
+WEIGHTS: Mapping[str, int] = {
+    "countdown": 39,
+    "countdown_late": 5,
+    "tools": 5,
+    "shop_split": 5,
+    "shop_sql": 20,
+    "shop_answer": 5,
+    "extract": 6,
+    "judge": 12,
+    "small_talk": 3,
+}
+"""Documents of each skill in a hundred."""
+
+
+def training_problems(rng: Random) -> Iterator[Problem]:
+    """Yield training problems without end, drawn by weight, held-out ones left out."""
+    makers: dict[str, Generator] = {**SKILLS, **EXTRAS}
+    names, weights = list(WEIGHTS), list(WEIGHTS.values())
+    while True:
+        problem = makers[rng.choices(names, weights)[0]](rng)
+        if not problem.is_heldout:
+            yield problem
+
+
+def heldout_problems(skill: str, seed: int, count: int) -> list[Problem]:
+    """Draw distinct held-out problems of one skill; the same for the same seed."""
+    rng = Random(f"{seed}/{skill}")
+    found: dict[str, Problem] = {}
+    while len(found) < count:
+        problem = SKILLS[skill](rng)
+        if problem.is_heldout:
+            found.setdefault(problem.key, problem)
+    return list(found.values())

@@ -1,0 +1,147 @@
+"""Asking the model: the ``gen`` step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, TypeVar, Unpack, overload
+
+from typing_extensions import TypeForm
+
+from weft.errors import InvalidRequest
+from weft.programs.calls import GenCall
+from weft.programs.candidates import Candidates
+from weft.programs.handle import Step
+from weft.programs.output import output_of
+from weft.programs.patterns import Ebnf, JsonSchema, Regex
+from weft.programs.prompt import Prompt, find_steps
+from weft.programs.retry import NO_RETRY, Retry, as_retry
+from weft.programs.sampling import MAX_BRANCHES, Sampling
+from weft.programs.strand import check_name, current_strand
+
+__all__ = ["GenOptions", "gen", "order_gen"]
+
+T = TypeVar("T")
+
+
+class GenOptions(TypedDict, total=False):
+    """How a generation draws and what its Step may take. Sampling explains the first ones."""
+
+    max_tokens: int
+    min_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: Mapping[int, float]
+    seed: int
+    """Unless given, it follows from the Run's seed and the Step's lineage."""
+    stop: str | Sequence[str]
+    stop_token_ids: Sequence[int]
+    ignore_eos: bool
+    logprobs: int
+    timeout_s: float
+    """Seconds from the moment its inputs are there, retries included."""
+    retries: int | Retry
+    name: str
+    """Stands in the lineage; ``gen`` unless given."""
+    priority: int
+    is_raw: bool
+    """The prompt is text to continue: no chat template. The prompt may hold no messages."""
+    tool_schemas: Sequence[Mapping[str, object]]
+    """Tools that the chat template shows: ``Tool.json_schema()`` of each."""
+
+
+DEFAULT_SAMPLING = Sampling()
+STEP_OPTIONS = frozenset({"timeout_s", "retries", "name", "priority", "is_raw", "tool_schemas"})
+
+
+@overload
+def gen(
+    prompt: Prompt,
+    *,
+    out: Regex | Ebnf | Sequence[str] | None = None,
+    n: None = None,
+    **options: Unpack[GenOptions],
+) -> Step[str]: ...
+@overload
+def gen(
+    prompt: Prompt, *, out: JsonSchema, n: None = None, **options: Unpack[GenOptions]
+) -> Step[object]: ...
+@overload
+def gen(
+    prompt: Prompt, *, out: TypeForm[T], n: None = None, **options: Unpack[GenOptions]
+) -> Step[T]: ...
+@overload
+def gen(
+    prompt: Prompt,
+    *,
+    out: Regex | Ebnf | Sequence[str] | None = None,
+    n: int,
+    **options: Unpack[GenOptions],
+) -> Candidates[str]: ...
+@overload
+def gen(
+    prompt: Prompt, *, out: JsonSchema, n: int, **options: Unpack[GenOptions]
+) -> Candidates[object]: ...
+@overload
+def gen(
+    prompt: Prompt, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]
+) -> Candidates[T]: ...
+def gen(
+    prompt: Prompt, *, out: object = None, n: int | None = None, **options: Unpack[GenOptions]
+) -> Step[Any]:
+    """Submit a generation now; the Step gives its output, typed by ``out``.
+
+    ``out`` is a pydantic model, any type pydantic can read from JSON, a ``Literal``, a list of
+    choices, a Regex, an Ebnf or a JsonSchema: the engine enforces it and the result is
+    validated. With ``n`` the result is Candidates, whose sequences share the prompt's KV.
+
+    Raises here: StepOutsideRun, InvalidRequest, GrammarRejected, UnsupportedFeature,
+    BudgetExceeded. Raises when awaited: OutputInvalid, OutputTruncated, StepTimeout,
+    BudgetExceeded, EngineError.
+    """
+    return order_gen(prompt, out, n, options)
+
+
+def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -> Step[Any]:
+    """``gen`` without its overloads."""
+    strand = current_strand("gen()")
+    if n is not None:
+        _check_n(n)
+    name = options.get("name")
+    call = GenCall(
+        name="gen" if name is None else check_name(name),
+        prompt=prompt,
+        output=output_of(out),
+        sampling=_sampling(options) if options else DEFAULT_SAMPLING,
+        n=n,
+        is_raw=options.get("is_raw", False),
+        priority=options.get("priority", 0),
+        tool_schemas=tuple(options.get("tool_schemas", ())),
+        inputs=() if isinstance(prompt, str) else tuple(find_steps(prompt)),
+        timeout_s=options.get("timeout_s"),
+        retry=as_retry(options["retries"]) if "retries" in options else NO_RETRY,
+    )
+    return strand.runner.submit(call, strand)
+
+
+def _check_n(n: int) -> None:
+    if not 1 <= n <= MAX_BRANCHES:
+        raise InvalidRequest(f"n is {n!r}.", remedy=f"It must be between 1 and {MAX_BRANCHES}.")
+
+
+def _sampling(options: GenOptions) -> Sampling:
+    fields: dict[str, Any] = {
+        key: value for key, value in options.items() if key not in STEP_OPTIONS
+    }
+    if not fields:
+        return DEFAULT_SAMPLING
+    if "stop" in fields:
+        stop = fields["stop"]
+        fields["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+    if "stop_token_ids" in fields:
+        fields["stop_token_ids"] = tuple(fields["stop_token_ids"])
+    return Sampling(**fields)

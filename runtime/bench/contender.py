@@ -1,0 +1,99 @@
+"""Engines that can be measured against each other: what starts one, and what it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import weft
+from weft.runtime.bench.driver import Driver
+from weft.runtime.bench.machine import has_native_bf16
+from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.peers import Peer, find_peer
+
+__all__ = ["Contender", "engine_contenders", "own_environment", "start"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One engine in one dtype. Contenders of the same ``kind`` are variants of one peer."""
+
+    kind: str
+    script: str
+    dtype: str
+    """``auto`` leaves the choice to the engine."""
+    python: Path = Path(sys.executable)
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.dtype == "auto" else f"{self.kind}-{self.dtype}"
+
+
+def engine_contenders(options: BenchOptions) -> tuple[list[Contender], list[str]]:
+    """weft and every engine found here, and a line about each one that is not.
+
+    A peer is tried in the checkpoint's bfloat16, and also in float32 where the processor only
+    emulates bfloat16: figures are taken against the faster of the two.
+    """
+    dtypes = ["bfloat16"] if has_native_bf16() else ["bfloat16", "float32"]
+    found = [
+        Contender(kind="weft", script="weft_driver.py", dtype="auto", env=own_environment()),
+        *(
+            Contender(kind="transformers", script="transformers_driver.py", dtype=dtype)
+            for dtype in dtypes
+        ),
+    ]
+    peer = find_peer("vllm", options)
+    if peer is None:
+        return found, [f"vllm: no environment in {options.peers_folder}; make peers installs it"]
+    return [*found, *_vllm(peer, dtypes)], []
+
+
+def start(contender: Contender) -> Driver:
+    """Start its process, which loads nothing yet. Raises PeerFailed."""
+    return Driver(
+        contender.python,
+        contender.script,
+        peer=contender.name,
+        env=contender.env,
+        arguments=contender.arguments,
+    )
+
+
+def own_environment() -> dict[str, str]:
+    """What lets a child of this interpreter import the same weft."""
+    home = str(Path(weft.__file__).absolute().parents[1])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))}
+
+
+def _vllm(peer: Peer, dtypes: list[str]) -> list[Contender]:
+    if peer.url is not None:
+        # What dtype a running server computes in was decided by who started it.
+        return [
+            Contender(kind="vllm", script="http_driver.py", dtype="auto", arguments=(peer.url,))
+        ]
+    assert peer.python is not None
+    env = _vllm_environment()
+    return [
+        Contender(kind="vllm", script="vllm_driver.py", dtype=dtype, python=peer.python, env=env)
+        for dtype in dtypes
+    ]
+
+
+def _vllm_environment() -> dict[str, str]:
+    """vLLM on every core of this process; in one process, which was its fastest form."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {
+        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
+        "OMP_NUM_THREADS": str(len(cores)),
+        "VLLM_CPU_KVCACHE_SPACE": "4",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }

@@ -1,0 +1,74 @@
+"""weft's embedded engine through the public Engine protocol, Deltas consumed as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from weft.programs.request import Request
+from weft.programs.sampling import Sampling
+from weft.runtime.engine import Engine, EngineConfig, open_engine
+
+__all__ = ["open_driver"]
+
+
+class _Weft:
+    """One engine on an event loop of its own; ``load`` it before anything else."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._engine: Engine | None = None
+        self._num_requests = 0
+
+    def load(
+        self,
+        *,
+        model: str,
+        dtype: Literal["auto", "float32", "bfloat16"],
+        max_context: int,
+        max_batch: int,
+        seed: int,
+    ) -> str:
+        """Open the engine as it comes; the bench's limits need no setting. No version: the
+        report's commit says it."""
+        config = EngineConfig(dtype=dtype)
+        self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
+        return ""
+
+    def generate(self, *, prompts: list[list[int]], num_tokens: int) -> float:
+        """Seconds for greedy continuations of ``num_tokens`` each, one Request per prompt."""
+        sampling = Sampling(temperature=0.0, max_tokens=num_tokens, ignore_eos=True)
+        requests = [self._request(prompt, sampling) for prompt in prompts]
+        return self._runner.run(self._serve(requests, num_tokens))
+
+    def _request(self, prompt: list[int], sampling: Sampling) -> Request:
+        self._num_requests += 1
+        name = f"bench-{self._num_requests}"
+        return Request(request_id=name, prompt=tuple(prompt), sampling=sampling)
+
+    async def _serve(self, requests: list[Request], num_tokens: int) -> float:
+        started = time.perf_counter()
+        lengths = set(await asyncio.gather(*map(self._consume, requests)))
+        seconds = time.perf_counter() - started
+        if lengths != {num_tokens}:
+            raise RuntimeError(f"wanted {num_tokens} tokens, got {sorted(lengths)}")
+        return seconds
+
+    async def _consume(self, request: Request) -> int:
+        assert self._engine is not None, "load comes first"
+        num_tokens = 0
+        async for delta in self._engine.submit(request):
+            num_tokens += len(delta.token_ids)
+        return num_tokens
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._runner.run(self._engine.close())
+        self._runner.close()
+
+
+def open_driver() -> Mapping[str, Callable[..., object]]:
+    engine = _Weft()
+    return {"load": engine.load, "generate": engine.generate, "close": engine.close}

@@ -1,0 +1,103 @@
+"""``weft bench engine``: decode and prefill rates beside vLLM and transformers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from weft.runtime.bench.checkpoint import M197, MINI_LIKE, write_checkpoint
+from weft.runtime.bench.contender import Contender, engine_contenders, start
+from weft.runtime.bench.field import Field
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.workload import Workload
+
+__all__ = ["bench_engine"]
+
+BATCHES = (1, 8, 32, 128)
+MAX_CONTEXT = 1024
+PROMPT_TOKENS, FULL_PROMPT_TOKENS = 8, 128
+PREFILL_BATCH, PREFILL_PROMPT_TOKENS = 4, 256
+SECONDS, FULL_SECONDS = 0.8, 3.0
+"""How long the fastest contender should decode per round."""
+PILOTS = {("decode", 1), ("decode", 8)}
+"""Where the variants of a peer are tried: what emulating a dtype costs shows at 8 rows, and with
+more rows it only grows."""
+BUNDLED = Path(__file__).parents[1] / "assets" / "mini"
+
+
+def bench_engine(options: BenchOptions) -> Findings:
+    """Rates of every engine found, on ``mini`` and on a random 197M-parameter model.
+
+    Figures: ``MODEL_decode_vs_PEER_bN`` and ``MODEL_prefill_vs_PEER`` are weft's rate over the
+    peer's (above 1 weft is faster), ``…_tokens_per_s`` the rates.
+    """
+    findings = Findings()
+    contenders, findings.missing = engine_contenders(options)
+    deadline = time.monotonic() + options.limit_s
+    with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
+        for folder, share in zip(_models(Path(place), options.seed), (0.4, 1.0), strict=True):
+            now = time.monotonic()
+            _bench_model(findings, contenders, folder, options, now + share * (deadline - now))
+    return findings
+
+
+def _models(place: Path, seed: int) -> Iterator[Path]:
+    """Checkpoint folders, each named as its figures are."""
+    if (BUNDLED / "model.safetensors").exists():
+        yield BUNDLED
+    else:
+        yield write_checkpoint(place / "mini", MINI_LIKE, seed=seed)
+    yield write_checkpoint(place / "m197", M197, seed=seed)
+
+
+def _bench_model(
+    findings: Findings,
+    contenders: list[Contender],
+    folder: Path,
+    options: BenchOptions,
+    deadline: float,
+) -> None:
+    """Every workload on one model; after ``deadline`` each gets one round."""
+    field = Field(
+        findings,
+        start=start,
+        may_go_on=lambda: time.monotonic() < deadline,
+        say=options.say,
+    )
+    with field:
+        field.load(
+            contenders,
+            folder,
+            max_context=MAX_CONTEXT,
+            max_batch=max(BATCHES),
+            seed=options.seed,
+        )
+        for workload in _workloads(folder.name, options):
+            field.race(
+                workload,
+                num_rounds=options.rounds,
+                seconds=FULL_SECONDS if options.is_full else SECONDS,
+                has_pilot=options.is_full or (workload.phase, workload.batch) in PILOTS,
+            )
+
+
+def _workloads(model: str, options: BenchOptions) -> Iterator[Workload]:
+    prompt_tokens = FULL_PROMPT_TOKENS if options.is_full else PROMPT_TOKENS
+    for batch in BATCHES:
+        yield Workload(
+            model=model,
+            phase="decode",
+            batch=batch,
+            prompt_tokens=prompt_tokens,
+            seed=options.seed,
+        )
+    yield Workload(
+        model=model,
+        phase="prefill",
+        batch=PREFILL_BATCH,
+        prompt_tokens=PREFILL_PROMPT_TOKENS,
+        seed=options.seed,
+    )

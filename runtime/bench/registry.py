@@ -1,0 +1,53 @@
+"""The benches by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from weft.errors import InvalidRequest
+from weft.runtime.bench.engine import bench_engine
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.machine import commit_of, describe_machine
+from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.overhead import bench_overhead
+from weft.runtime.bench.report import BenchReport
+
+__all__ = ["Bench", "bench_names", "run_bench"]
+
+Bench = Callable[[BenchOptions], Findings]
+
+BENCHES: Mapping[str, Bench] = {"engine": bench_engine, "overhead": bench_overhead}
+
+
+def bench_names() -> tuple[str, ...]:
+    return tuple(sorted(BENCHES))
+
+
+def run_bench(
+    name: str,
+    options: BenchOptions | None = None,
+    *,
+    benches: Mapping[str, Bench] = BENCHES,
+) -> BenchReport:
+    """Run one bench to its end: minutes, with nothing else on the machine if it is to count.
+
+    Starts the peers it finds and stops them again; those it misses are named in the report.
+    Raises InvalidRequest for an unknown name, EngineError when weft's own side fails.
+    """
+    if name not in benches:
+        raise InvalidRequest(
+            f"There is no bench {name!r}.", remedy=f"Choose one of {', '.join(sorted(benches))}."
+        )
+    options = options or BenchOptions()
+    machine = describe_machine()  # before it is busy with the bench itself
+    findings = benches[name](options)
+    return BenchReport(
+        bench=name,
+        figures=findings.figures,
+        rows=tuple(findings.rows),
+        missing=tuple(findings.missing),
+        machine={**machine, **findings.versions},
+        commit=commit_of(Path(__file__).parent),
+        seed=options.seed,
+    )

@@ -1,0 +1,183 @@
+"""The `weft` command: what may be asked. How it is answered is imported only when asked for,
+so that `weft --help` needs neither torch nor pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft.runtime.cli.report import Debug, Json, reported
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="weft",
+    help="Run LLM programs on open-weight models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+model_app = typer.Typer(help="Look at models and measure them.", no_args_is_help=True)
+runs_app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+app.add_typer(runs_app, name="runs")
+
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", metavar="NAME", help="mini, a model folder, a hub id or a URL."),
+]
+StoreUrl = Annotated[
+    str, typer.Option("--store", metavar="URL", help="Where runs are recorded: a file or a URL.")
+]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="mini, a model folder or a hub id.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same tokens.")]
+
+DEFAULT_STORE = "weft.db"
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+@app.command("run")
+@reported
+def run(
+    program: Annotated[str, typer.Argument(metavar="FILE[:PROGRAM]", help="What to run.")],
+    input_text: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON", help="Arguments: a JSON object, @file or @-."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="One argument; repeatable.")
+    ] = None,
+    engine: EngineName = "mini",
+    seed: Seed = 0,
+    store: StoreUrl = DEFAULT_STORE,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the run as one HTML page.")
+    ] = None,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a program and watch its steps."""
+    from weft.runtime.cli.run import RunOptions, run_program
+
+    options = RunOptions(
+        program=program,
+        input_text=input_text,
+        settings=tuple(settings or ()),
+        engine=engine,
+        seed=seed,
+        store=store,
+        trace=trace,
+        as_json=json_output,
+        debug=debug,
+    )
+    raise typer.Exit(run_program(options))
+
+
+@app.command("doctor")
+@reported
+def doctor(json_output: Json = False, debug: Debug = False) -> None:
+    """Check that everything programs need is here."""
+    from weft.runtime.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(as_json=json_output))
+
+
+@app.command("bench")
+@reported
+def bench(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME] [FILE]", help="Which bench; none lists them."),
+    ] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peer", metavar="KIND=URL", help="Compare with this peer; repeatable."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Measure more, for longer.")] = False,
+    seed: Seed = 0,
+    json_output: Annotated[
+        bool,
+        typer.Option("--json", help="The report as JSON on standard output, or into FILE."),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Measure weft, and its peers in the same run."""
+    from weft.runtime.cli.bench import BenchRequest, show_bench
+
+    show_bench(
+        BenchRequest(
+            words=words or (),
+            peers=peers or (),
+            is_full=full,
+            seed=seed,
+            as_json=json_output,
+        )
+    )
+
+
+@model_app.command("info")
+@reported
+def model_info(name: ModelName, json_output: Json = False, debug: Debug = False) -> None:
+    """Show what a model is, without loading its weights."""
+    from weft.runtime.cli.model import show_info
+
+    show_info(name, as_json=json_output)
+
+
+@model_app.command("eval")
+@reported
+def model_eval(
+    name: ModelName = "mini",
+    skills: Annotated[
+        list[str] | None, typer.Option("--skill", help="One skill only; repeatable.")
+    ] = None,
+    problems: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="<skill>.jsonl files; default: mini's.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Problems per skill.")] = None,
+    n: Annotated[int, typer.Option("--n", min=0, max=1024, help="Samples for pass@k.")] = 0,
+    seed: Seed = 0,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model on held-out problems: greedy accuracy, and pass@k of n samples."""
+    from weft.runtime.cli.model import EvalOptions, show_eval
+
+    options = EvalOptions(
+        model=name, skills=tuple(skills or ()), folder=problems, limit=limit, n=n, seed=seed
+    )
+    show_eval(options, as_json=json_output)
+
+
+@runs_app.command("ls")
+@reported
+def runs_ls(
+    store: StoreUrl = DEFAULT_STORE,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the newest runs."""
+    from weft.runtime.cli.runs import list_runs
+
+    list_runs(store, limit, as_json=json_output)
+
+
+@runs_app.command("show")
+@reported
+def runs_show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its beginning.")],
+    store: StoreUrl = DEFAULT_STORE,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show one run and its steps."""
+    from weft.runtime.cli.runs import show_run
+
+    show_run(store, run_id, as_json=json_output)

@@ -1,0 +1,180 @@
+"""`weft doctor`: is everything here that programs need, and what would make them faster."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from weft.runtime.cli.assets import MINI, mini_problem
+from weft.runtime.cli.machine import (
+    cpu_features,
+    cpu_model,
+    memory,
+    num_usable_cpus,
+    os_name,
+)
+from weft.runtime.cli.problem import FAILED
+from weft.runtime.cli.report import print_json
+
+__all__ = ["Check", "checks_as_json", "examine", "is_ready", "print_checks", "run_doctor"]
+
+CheckStatus = Literal["ok", "absent", "bad"]
+PEERS = Path(".peers")
+"""Where `make peers` keeps the environments that benches compare with."""
+ENGINE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "xgrammar")
+GIB = 2**30
+MIN_MEMORY_GIB = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    status: CheckStatus
+    """``absent`` is something optional that is not here; ``bad`` stops programs."""
+    detail: str
+    remedy: str = ""
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """Examine, show, and return the exit code: 0 when programs can run here."""
+    checks = examine()
+    if as_json:
+        print_json(checks_as_json(checks))
+    else:
+        print_checks(checks, Console())
+    return 0 if is_ready(checks) else FAILED
+
+
+def examine() -> list[Check]:
+    """Look at everything, in the order people read it. Imports torch; changes nothing."""
+    checks = [_python(), _processor(), _memory(), *map(_package, ENGINE_PACKAGES)]
+    checks += [_threads(), _gpu(), _mini()]
+    checks += [_program("bwrap", "sandbox"), _cgroup(), _program("g++", "compiler"), _peers()]
+    return checks
+
+
+def is_ready(checks: Iterable[Check]) -> bool:
+    """Whether programs can run here."""
+    return all(check.status != "bad" for check in checks)
+
+
+def checks_as_json(checks: Sequence[Check]) -> dict[str, object]:
+    return {"ready": is_ready(checks), "checks": [asdict(check) for check in checks]}
+
+
+def print_checks(checks: Sequence[Check], console: Console) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    signs = {"ok": "[green]✓[/green]", "absent": "[yellow]–[/yellow]", "bad": "[red]✗[/red]"}
+    for check in checks:
+        detail = escape(check.detail)
+        if check.remedy:
+            detail += f" [dim]{escape(check.remedy)}[/dim]"
+        table.add_row(signs[check.status], check.name, detail)
+    console.print(table)
+    console.print("Ready." if is_ready(checks) else "[red]Not ready.[/red]")
+
+
+def _python() -> Check:
+    detail = f"{platform.python_version()} at {sys.executable}"
+    return Check(name="python", status="ok", detail=detail)
+
+
+def _processor() -> Check:
+    features = " ".join(cpu_features()) or "no vector instructions known"
+    detail = f"{cpu_model()}, {num_usable_cpus()} usable cores, {features}, {os_name()}"
+    return Check(name="processor", status="ok", detail=detail)
+
+
+def _memory() -> Check:
+    total, available = memory()
+    detail = f"{available / GIB:.1f} GiB free of {total / GIB:.1f} GiB"
+    if available < MIN_MEMORY_GIB * GIB:
+        remedy = f"The bundled model wants {MIN_MEMORY_GIB} GiB."
+        return Check(name="memory", status="absent", detail=detail, remedy=remedy)
+    return Check(name="memory", status="ok", detail=detail)
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name=name, status="ok", detail=metadata.version(name))
+    except metadata.PackageNotFoundError:
+        remedy = "Install weft with its engine: pip install 'weft[engine]'."
+        return Check(name=name, status="bad", detail="not installed", remedy=remedy)
+
+
+def _threads() -> Check:
+    return _with_torch("threads", _torch_threads)
+
+
+def _gpu() -> Check:
+    return _with_torch("gpu", _torch_gpus)
+
+
+def _with_torch(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except ImportError as error:
+        return Check(name=name, status="bad", detail=f"torch does not load: {error}")
+
+
+def _torch_threads() -> Check:
+    import torch  # takes a second, and is an extra
+
+    kernels = torch.backends.cpu.get_cpu_capability()
+    detail = f"torch computes with {torch.get_num_threads()}, {kernels} kernels"
+    return Check(name="threads", status="ok", detail=detail)
+
+
+def _torch_gpus() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check(name="gpu", status="absent", detail="none; the engine uses the processor")
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Check(name="gpu", status="ok", detail=", ".join(names))
+
+
+def _mini() -> Check:
+    problem = mini_problem(MINI)
+    if problem:
+        return Check(name="mini", status="bad", detail=problem, remedy="Train it: make mini.")
+    return Check(name="mini", status="ok", detail=f"whole, at {MINI}")
+
+
+def _program(command: str, name: str) -> Check:
+    path = shutil.which(command)
+    if path is None:
+        remedy = f"Install {command} with your system's packages."
+        return Check(name=name, status="absent", detail=f"no {command}", remedy=remedy)
+    return Check(name=name, status="ok", detail=f"{command} at {path}")
+
+
+def _cgroup() -> Check:
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").is_file():
+        return Check(name="cgroup", status="ok", detail="version 2")
+    if (root / "memory").is_dir():
+        return Check(name="cgroup", status="ok", detail="version 1")
+    remedy = "Tools then have no memory limit of their own."
+    return Check(name="cgroup", status="absent", detail="none", remedy=remedy)
+
+
+def _peers() -> Check:
+    found = sorted(folder.name for folder in PEERS.iterdir()) if PEERS.is_dir() else []
+    if not found:
+        return Check(
+            name="peers", status="absent", detail="none", remedy="For benches: make peers."
+        )
+    return Check(name="peers", status="ok", detail=", ".join(found))

@@ -1,0 +1,82 @@
+"""Facts about this machine, read without changing it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Memory", "cpu_features", "cpu_model", "memory", "num_usable_cpus", "os_name"]
+
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+"""Instruction sets that make matrix products fast, as /proc/cpuinfo calls them."""
+
+
+class Memory(NamedTuple):
+    """Bytes this process may use; the cgroup's limit where that is smaller than the machine."""
+
+    total_bytes: int
+    available_bytes: int
+
+
+def os_name() -> str:
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
+
+
+def num_usable_cpus() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def cpu_model(cpuinfo: str | None = None) -> str:
+    """The processor's name; ``cpuinfo`` stands in for /proc/cpuinfo."""
+    return _first_value(_cpuinfo(cpuinfo), "model name") or platform.machine()
+
+
+def cpu_features(cpuinfo: str | None = None) -> tuple[str, ...]:
+    """Those of FEATURES that the processor has, in that order."""
+    text = _cpuinfo(cpuinfo)
+    flags = set((_first_value(text, "flags") or _first_value(text, "Features")).split())
+    return tuple(feature for feature in FEATURES if feature in flags)
+
+
+def memory(root: Path = Path("/")) -> Memory:
+    """Read below ``root``, which tests replace."""
+    meminfo = _read(root / "proc/meminfo")
+    total, available = (_kib(meminfo, key) * 1024 for key in ("MemTotal", "MemAvailable"))
+    limit = _cgroup_limit(root)
+    return Memory(min(total, limit or total), min(available, limit or available))
+
+
+def _cgroup_limit(root: Path) -> int | None:
+    """The memory limit of version 2 or 1 of cgroups, ``None`` when there is none."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _read(root / "sys/fs/cgroup" / name).strip()
+        if text.isdigit():
+            return int(text)
+    return None
+
+
+def _kib(meminfo: str, key: str) -> int:
+    value = _first_value(meminfo, key).split()
+    return int(value[0]) if value else 0
+
+
+def _first_value(text: str, key: str) -> str:
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def _cpuinfo(text: str | None) -> str:
+    return _read(Path("/proc/cpuinfo")) if text is None else text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

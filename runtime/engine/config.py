@@ -1,0 +1,51 @@
+"""How an embedded engine is set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weft.errors import InvalidRequest
+
+__all__ = ["DTypeName", "DeviceName", "EngineConfig"]
+
+DTypeName = Literal["auto", "float32", "bfloat16"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Sizes and modes of an embedded engine. Raises InvalidRequest at construction."""
+
+    dtype: DTypeName = "auto"
+    """``auto`` computes in the checkpoint's dtype where the device does so natively."""
+    device: DeviceName = "auto"
+    """``auto`` takes a CUDA device when there is one."""
+    block_size: int = 16
+    """Token positions per KV block."""
+    kv_bytes: int | None = None
+    """Memory for keys and values; ``None`` takes a share of what is free now."""
+    max_running: int = 256
+    """Most sequences in one batch."""
+    max_waiting: int = 65_536
+    """Most sequences that may queue; beyond it a submit is refused with EngineOverloaded."""
+    max_batch_tokens: int = 1024
+    """Most tokens in one forward; longer prompts are computed in chunks."""
+    is_deterministic: bool = False
+    """The same seed gives the same tokens whatever else is in the batch; slower."""
+    has_prefix_cache: bool = True
+    """Share the KV of equal prompt prefixes."""
+
+    def __post_init__(self) -> None:
+        for name in ("block_size", "max_running", "max_waiting", "max_batch_tokens"):
+            value: int = getattr(self, name)
+            if value < 1:
+                raise InvalidRequest(f"{name} is {value!r}.", remedy="It must be at least 1.")
+        if self.max_batch_tokens < self.max_running:
+            raise InvalidRequest(
+                f"max_batch_tokens is {self.max_batch_tokens!r}, "
+                f"fewer than max_running {self.max_running!r}.",
+                remedy="Every running sequence needs one token per forward.",
+            )
+        if self.kv_bytes is not None and self.kv_bytes < 1:
+            raise InvalidRequest(f"kv_bytes is {self.kv_bytes!r}.", remedy="It must be positive.")

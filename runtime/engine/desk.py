@@ -1,0 +1,105 @@
+"""Open Requests: taken in, cancelled, answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from weft.errors import EngineOverloaded, WeftError
+from weft.programs.request import Delta
+from weft.runtime.engine.advance import finish, take_delta
+from weft.runtime.engine.planner import Planner
+from weft.runtime.engine.sequence import Job, Sequence
+from weft.runtime.engine.stream import Delivery, deliver
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Knows every open Job and gathers what is to be sent. Owned by the engine's thread."""
+
+    def __init__(self, planner: Planner, max_waiting: int) -> None:
+        self._planner = planner
+        self._max_waiting = max_waiting
+        self._jobs: dict[str, Job] = {}
+        self._deltas: dict[Job, list[Delta]] = {}
+        self._errors: dict[Job, WeftError] = {}
+        self._num_arrivals = 0
+
+    def open(self, job: Job) -> None:
+        """Queue a Job's first sequence; its siblings fork from it once its prompt is computed."""
+        self._num_arrivals += 1
+        job.arrival = self._num_arrivals
+        self._jobs[job.request.request_id] = job
+        num_waiting = len(self._planner.waiting)
+        if num_waiting >= self._max_waiting:
+            overloaded = EngineOverloaded(
+                f"{num_waiting} sequences wait already.", remedy="Try again later."
+            )
+            self._errors[job] = overloaded
+            for sequence in job.sequences:
+                finish(sequence, "cancelled")
+            return
+        first, *job.unforked = job.sequences
+        self._planner.add(first)
+
+    def cancel(self, request_id: str, indices: Seq[int] | None) -> None:
+        """End open sequences; unknown requests and indices are ignored."""
+        job = self._jobs.get(request_id)
+        if job is None:
+            return
+        for sequence in job.sequences:
+            if not sequence.is_done and (indices is None or sequence.index in indices):
+                self._withdraw(sequence)
+                finish(sequence, "cancelled")
+                self.note(sequence)
+
+    def note(self, sequence: Sequence) -> None:
+        """Gather the sequence's next Delta, if one is due."""
+        delta = take_delta(sequence)
+        if delta is not None:
+            self._deltas.setdefault(sequence.job, []).append(delta)
+
+    def fail_sequence(self, sequence: Sequence, error: WeftError) -> None:
+        """End the whole Request of a sequence that cannot go on."""
+        self._fail(sequence.job, error)
+
+    def refuse(self, job: Job, error: WeftError) -> None:
+        """Answer a Job that came too late to be opened."""
+        deliver([Delivery(job.stream, [], error)])
+
+    def fail_all(self, error: WeftError) -> None:
+        """End every open Request."""
+        for job in list(self._jobs.values()):
+            self._fail(job, error)
+
+    def deliver(self) -> None:
+        """Send what was gathered and forget finished Jobs."""
+        if not self._deltas and not self._errors:
+            return
+        deliveries: list[Delivery] = []
+        for job in self._deltas.keys() | self._errors.keys():
+            deltas = self._deltas.get(job, [])
+            deliveries.append(Delivery(job.stream, deltas, self._errors.get(job)))
+            request_id = job.request.request_id
+            if job.is_done and self._jobs.get(request_id) is job:
+                del self._jobs[request_id]
+        self._deltas.clear()
+        self._errors.clear()
+        deliver(deliveries)
+
+    def _fail(self, job: Job, error: WeftError) -> None:
+        self._errors[job] = error
+        for sequence in job.sequences:
+            if not sequence.is_done:
+                self._withdraw(sequence)
+                finish(sequence, "cancelled")
+
+    def _withdraw(self, sequence: Sequence) -> None:
+        """Take a sequence out of the planner; a sibling leads on if it led unforked ones."""
+        unforked = sequence.job.unforked
+        if sequence in unforked:
+            unforked.remove(sequence)
+            return
+        self._planner.remove(sequence)
+        if unforked:
+            self._planner.add(unforked.pop(0))

@@ -1,0 +1,197 @@
+"""The engine inside this process: transformers' model code over weft's own paged KV."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import contextmanager
+from itertools import count
+from threading import Thread
+
+from weft.cache import BlockPool, RadixTree
+from weft.cache.kv_store import KVStore
+from weft.errors import InvalidRequest
+from weft.programs.grammar import GrammarSpec
+from weft.programs.message import Message
+from weft.programs.request import Delta, Request
+from weft.programs.sampling import Sampling
+from weft.runtime.engine.admission import Admission
+from weft.runtime.engine.config import EngineConfig
+from weft.runtime.engine.inbox import Cancel, Close, Inbox, Submit
+from weft.runtime.engine.kv_budget import kv_budget_bytes
+from weft.runtime.engine.loop import EngineLoop
+from weft.runtime.engine.memory import SequenceMemory
+from weft.runtime.engine.model import ModelRunner
+from weft.runtime.engine.protocol import Capabilities, EngineStats
+from weft.runtime.engine.sampling import Sampler
+from weft.runtime.engine.sequence import Job
+from weft.runtime.engine.stream import DeltaStream
+from weft.runtime.engine.tokenizer import ChatTokenizer
+from weft.runtime.grammar import BatchMasks, CompiledGrammar, GrammarCompiler
+
+__all__ = ["EmbeddedEngine"]
+
+
+class EmbeddedEngine:
+    """Implements the Engine protocol with a model in this process and a thread that runs it.
+
+    Build one with ``open_engine``. Holds the model and its KV memory until closed.
+    """
+
+    def __init__(
+        self,
+        runner: ModelRunner,
+        tokenizer: ChatTokenizer,
+        config: EngineConfig,
+        *,
+        name: str,
+        seed: int = 0,
+    ) -> None:
+        """Allocates the KV memory and starts the thread. Raises InvalidRequest when the KV budget
+        does not hold one block beside padding."""
+        self._runner = runner
+        self._name = name
+        self._tokenizer = tokenizer
+        self._inbox = Inbox()
+        self._score_ids = count(1)
+        self._open_ids: set[str] = set()
+        num_blocks = _num_blocks(runner, config)
+        self._pool = BlockPool(num_blocks, config.block_size)
+        self._tree = RadixTree(self._pool)
+        self._admission = Admission(
+            tokenizer=tokenizer,
+            vocab_size=runner.vocab_size,
+            max_context=min(runner.max_context, (num_blocks - 1) * config.block_size),
+            end_ids=frozenset(runner.info.eos_ids),
+            default_seed=seed,
+        )
+        self._compiler = GrammarCompiler(
+            tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
+        )
+        self._masks = BatchMasks(runner.vocab_size)
+        self._loop = EngineLoop(
+            config=config,
+            model=runner,
+            kv=KVStore(num_blocks, config.block_size, runner.layers, runner.dtype, runner.device),
+            memory=SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache),
+            sampler=Sampler(runner.vocab_size, runner.device),
+            masks=self._masks,
+            inbox=self._inbox,
+        )
+        self._thread = Thread(target=self._loop.run, name="weft-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            grammars=frozenset(
+                {"json_schema", "json", "regex", "ebnf", "choices", "structural_tag"}
+            ),
+            can_score=True,
+            has_logprobs=True,
+            has_seeds=True,
+            is_deterministic=self._runner.is_deterministic,
+            max_context=self._admission.max_context,
+        )
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return self._tokenizer.encode(text)
+
+    def decode(self, token_ids: Seq[int]) -> str:
+        return self._tokenizer.decode(token_ids)
+
+    def render(
+        self, messages: Seq[Message], tools: Seq[Mapping[str, object]] = ()
+    ) -> tuple[int, ...]:
+        return self._tokenizer.render(messages, tools)
+
+    async def submit(self, request: Request) -> AsyncGenerator[Delta, None]:
+        compiled = await self._compile(request.grammar)
+        job = self._admission.job(request, DeltaStream(asyncio.get_running_loop()), compiled)
+        num_open = request.n
+        with self._posted(job):
+            while num_open > 0:
+                delta = await job.stream.next()
+                num_open -= delta.finish_reason is not None
+                yield delta
+
+    async def cancel(self, request_id: str, indices: Seq[int] | None = None) -> None:
+        self._inbox.post(Cancel(request_id, None if indices is None else tuple(indices)))
+
+    async def score(self, prompt: Seq[int], target: Seq[int]) -> tuple[float, ...]:
+        if not target:
+            return ()
+        request = Request(
+            request_id=f"score-{next(self._score_ids)}",
+            prompt=(*prompt, *target),
+            sampling=Sampling(),
+            stream_every=0,
+        )
+        if not prompt:
+            raise InvalidRequest(
+                "The prompt is empty.", remedy="Give the tokens that the target follows."
+            )
+        stream = DeltaStream(asyncio.get_running_loop())
+        job = self._admission.scoring_job(request, stream, len(prompt))
+        with self._posted(job):
+            delta = await stream.next()
+        return tuple(entry.logprob for entry in delta.logprobs)
+
+    def stats(self) -> EngineStats:
+        loop, planner = self._loop, self._loop.planner
+        return EngineStats(
+            num_running=len(planner.running),
+            num_waiting=len(planner.waiting),
+            num_blocks=self._pool.num_blocks - 1,
+            num_blocks_used=self._pool.num_used - self._tree.num_evictable_blocks,
+            num_blocks_cached=self._tree.num_evictable_blocks,
+            num_prompt_tokens=loop.num_prompt_tokens,
+            num_cached_tokens=loop.num_cached_tokens,
+            num_generated_tokens=loop.num_generated_tokens,
+            num_preemptions=planner.num_preemptions,
+            num_ticks=loop.num_ticks,
+        )
+
+    async def close(self) -> None:
+        self._inbox.post(Close())
+        await asyncio.to_thread(self._thread.join)
+        self._masks.close()
+        self._compiler.close()
+
+    async def _compile(self, spec: GrammarSpec | None) -> CompiledGrammar | None:
+        if spec is None:
+            return None
+        return await asyncio.to_thread(self._compiler.compile, spec)
+
+    @contextmanager
+    def _posted(self, job: Job) -> Iterator[None]:
+        """Have the engine serve a Job while the caller reads its stream; leaving cancels it."""
+        request_id = job.request.request_id
+        if request_id in self._open_ids:
+            raise InvalidRequest(
+                f"The request id {request_id!r} is in use.", remedy="Give every Request its own."
+            )
+        self._open_ids.add(request_id)
+        self._inbox.post(Submit(job))
+        try:
+            if self._loop.stopped_by is not None:
+                raise self._loop.stopped_by
+            yield
+        finally:
+            self._open_ids.discard(request_id)
+            if not job.is_done:
+                self._inbox.post(Cancel(request_id, None))
+
+
+def _num_blocks(runner: ModelRunner, config: EngineConfig) -> int:
+    budget = config.kv_bytes or kv_budget_bytes(runner.device)
+    block_bytes = KVStore.block_bytes(config.block_size, runner.layers, runner.dtype)
+    num_useful = 1 + -(-config.max_running * runner.max_context // config.block_size)
+    if config.kv_bytes is None:
+        budget = min(budget, num_useful * block_bytes)
+    return KVStore.num_blocks_in(budget, config.block_size, runner.layers, runner.dtype)

@@ -1,0 +1,106 @@
+"""KV memory as sequences use it: admit, grow, fork, index, release."""
+
+from __future__ import annotations
+
+from weft.cache import BlockCopy, BlockPool, BlockTable, Insertion, RadixTree
+from weft.runtime.engine.sequence import Sequence
+
+__all__ = ["SequenceMemory"]
+
+
+class SequenceMemory:
+    """Blocks for sequences, with equal prefixes shared through the RadixTree.
+
+    Every method leaves pool, tree and tables balanced, also when it returns that there is no
+    room. Owned by the engine's thread.
+    """
+
+    def __init__(self, pool: BlockPool, tree: RadixTree, *, has_prefix_cache: bool) -> None:
+        self._pool = pool
+        self._tree = tree
+        self._has_prefix_cache = has_prefix_cache
+
+    @property
+    def num_available(self) -> int:
+        """Blocks that are free or could be made so without stopping anybody."""
+        return self._pool.num_free + self._tree.num_evictable_blocks
+
+    def try_admit(self, sequence: Sequence, num_reserved: int) -> bool:
+        """Give a waiting sequence its table, starting at the longest prefix already computed.
+
+        Refuses, changing nothing, when its pending tokens would not fit while ``num_reserved``
+        blocks stay available to those that run.
+        """
+        assert sequence.table is None, "only a sequence without blocks is admitted"
+        self._attach_prefix(sequence)
+        assert sequence.table is not None
+        wanted = self._num_blocks(len(sequence.tokens)) - sequence.table.num_blocks
+        if wanted + num_reserved > self.num_available:
+            self.release(sequence, is_kept=False)
+            return False
+        if sequence.num_generated == 0:
+            sequence.num_cached = sequence.num_computed
+        return True
+
+    def try_reserve(self, sequence: Sequence, num_tokens: int) -> list[BlockCopy] | None:
+        """Make room to write the next ``num_tokens``, evicting from the index when needed.
+
+        Returns the block copies to make before writing, or ``None`` when there is no room.
+        """
+        table = sequence.table
+        assert table is not None, "only an admitted sequence grows"
+        end = max(sequence.num_computed + num_tokens, table.num_tokens)
+        # One more than it grows by: a last block shared with a fork is copied before it is written.
+        shortage = table.num_missing_blocks(end) + 1 - self._pool.num_free
+        if shortage > 0:
+            self._tree.evict(shortage)
+        if not table.try_grow(self._pool, end):
+            return None
+        return table.try_make_writable(self._pool, sequence.num_computed)
+
+    def fork(self, leader: Sequence, sibling: Sequence) -> None:
+        """Let ``sibling`` share all blocks of ``leader``; whoever writes a shared one copies it."""
+        assert leader.table is not None, "only an admitted sequence is forked"
+        sibling.table = leader.table.fork(self._pool)
+        sibling.num_computed = leader.num_computed
+        sibling.num_cached = sibling.num_prompt
+
+    def index_prompt(self, sequence: Sequence) -> None:
+        """Let others share the full blocks computed so far, and keep them while this one runs."""
+        if not self._has_prefix_cache:
+            return
+        lease = self._tree.lock(self._index(sequence).node)
+        if sequence.lease is not None:
+            sequence.lease.release()
+        sequence.lease = lease
+
+    def release(self, sequence: Sequence, *, is_kept: bool = True) -> None:
+        """Take all blocks back; with ``is_kept`` the full ones stay in the index for reuse."""
+        if sequence.table is None:
+            return
+        if is_kept and self._has_prefix_cache:
+            self._index(sequence)
+        if sequence.lease is not None:
+            sequence.lease.release()
+            sequence.lease = None
+        sequence.table.free(self._pool)
+        sequence.table = None
+        sequence.num_computed = 0
+
+    def _attach_prefix(self, sequence: Sequence) -> None:
+        block_ids: list[int] = []
+        if self._has_prefix_cache:
+            limit = sequence.num_shareable
+            match = self._tree.match(sequence.job.namespace, sequence.tokens[:limit])
+            sequence.lease = self._tree.lock(match.node)
+            block_ids = match.block_ids
+        sequence.table = BlockTable.sharing(self._pool, block_ids)
+        sequence.num_computed = sequence.table.num_tokens
+
+    def _index(self, sequence: Sequence) -> Insertion:
+        assert sequence.table is not None, "only an admitted sequence has blocks to index"
+        tokens = sequence.tokens[: sequence.num_computed]
+        return self._tree.insert(sequence.job.namespace, tokens, sequence.table.block_ids)
+
+    def _num_blocks(self, num_tokens: int) -> int:
+        return -(-num_tokens // self._pool.block_size)

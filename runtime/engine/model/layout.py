@@ -1,0 +1,129 @@
+"""How the queries of a batch are grouped for attention: planned once, used by every layer.
+
+Shapes: T packed tokens, S sequences, Q queries of each, B blocks in a table, N packed rows of a
+group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.model.spans import KeySpan, Ruler
+
+__all__ = ["AttentionLayout", "QueryGroup", "plan_fixed", "plan_layout"]
+
+TILE_QUERIES = 256
+"""A prefill chunk is attended in tiles of this many queries: each reads only the keys up to its
+own end, and masks stay small."""
+
+SHORT_CONTEXT = 256
+"""Decodes up to this context share a group; beyond, each doubling of the context has its own, so
+that padding at most doubles the keys read."""
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryGroup:
+    """Queries attended in one call: one query of each of S sequences, or Q of a single one."""
+
+    rows_N: torch.Tensor | None
+    """Packed rows of the group, S * Q of them. None: all rows, in order."""
+    num_sequences: int
+    num_queries: int
+    spans: Mapping[int | None, KeySpan]
+    """By window: one for each that occurs among the layers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionLayout:
+    """Lives for one forward."""
+
+    slots_T: torch.Tensor
+    groups: tuple[QueryGroup, ...]
+
+
+def plan_layout(batch: PackedBatch, windows: Iterable[int | None], ruler: Ruler) -> AttentionLayout:
+    """Decodes together by context length, prefill chunks one by one in tiles."""
+    windows = tuple(windows)
+    parts = [*_decode_parts(batch), *_prefill_parts(batch)]
+    groups = tuple(_group(batch, part, windows, ruler) for part in parts)
+    return AttentionLayout(slots_T=_slots(batch, ruler), groups=groups)
+
+
+def plan_fixed(batch: PackedBatch, windows: Iterable[int | None], ruler: Ruler) -> AttentionLayout:
+    """Every query on its own, as if it were a decode, grouped by the length of its fixed span.
+
+    A group of one is doubled: a kernel alone in its call may be threaded another way, which
+    would show in the last bits.
+    """
+    windows = tuple(windows)
+    sequences_T = np.repeat(np.arange(len(batch.query_lens_S)), batch.query_lens_S)
+    blocks_T = ruler.fixed_blocks(batch.positions_T)
+    groups: list[QueryGroup] = []
+    for num_blocks in np.unique(blocks_T):
+        rows_N = np.flatnonzero(blocks_T == num_blocks)
+        rows_N = np.repeat(rows_N, 2) if len(rows_N) == 1 else rows_N
+        part = _Part(sequences_S=sequences_T[rows_N], rows_SQ=rows_N[:, None])
+        groups.append(_group(batch, part, windows, ruler))
+    return AttentionLayout(slots_T=_slots(batch, ruler), groups=tuple(groups))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    sequences_S: Ints
+    rows_SQ: Ints
+
+
+def _slots(batch: PackedBatch, ruler: Ruler) -> torch.Tensor:
+    return torch.as_tensor(batch.slots_T).to(ruler.device)
+
+
+def _decode_parts(batch: PackedBatch) -> Iterator[_Part]:
+    decodes_S = np.flatnonzero(batch.query_lens_S == 1)
+    if not len(decodes_S):
+        return
+    first_rows_S = _first_rows(batch)[decodes_S]
+    contexts_S = np.maximum(batch.context_lens_S[decodes_S], SHORT_CONTEXT)
+    buckets_S = np.ceil(np.log2(contexts_S)).astype(np.int64)
+    for bucket in np.unique(buckets_S):
+        chosen = buckets_S == bucket
+        yield _Part(sequences_S=decodes_S[chosen], rows_SQ=first_rows_S[chosen, None])
+
+
+def _prefill_parts(batch: PackedBatch) -> Iterator[_Part]:
+    first_rows_S = _first_rows(batch)
+    for sequence in np.flatnonzero(batch.query_lens_S > 1):
+        start = int(first_rows_S[sequence])
+        stop = start + int(batch.query_lens_S[sequence])
+        for tile in range(start, stop, TILE_QUERIES):
+            rows_Q = np.arange(tile, min(tile + TILE_QUERIES, stop))
+            yield _Part(sequences_S=np.array([sequence]), rows_SQ=rows_Q[None])
+
+
+def _first_rows(batch: PackedBatch) -> Ints:
+    ends_S = np.cumsum(batch.query_lens_S, dtype=np.int64)
+    return ends_S - batch.query_lens_S
+
+
+def _group(
+    batch: PackedBatch, part: _Part, windows: Sequence[int | None], ruler: Ruler
+) -> QueryGroup:
+    num_sequences, num_queries = part.rows_SQ.shape
+    rows_N = part.rows_SQ.reshape(-1)
+    tables_SB = batch.block_tables_SB[part.sequences_S].astype(np.int64)
+    positions_SQ = batch.positions_T[part.rows_SQ]
+    is_all = len(rows_N) == len(batch.token_ids_T) and bool((np.diff(rows_N) == 1).all())
+    return QueryGroup(
+        rows_N=None if is_all else torch.as_tensor(rows_N).to(ruler.device),
+        num_sequences=num_sequences,
+        num_queries=num_queries,
+        spans={window: ruler.measure(tables_SB, positions_SQ, window) for window in windows},
+    )

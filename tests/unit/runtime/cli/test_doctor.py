@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from weft.runtime.cli import doctor
+from weft.runtime.cli.doctor import Check, checks_as_json, examine, is_ready, print_checks
+
+
+def test_absent_things_stop_nothing_and_bad_ones_do() -> None:
+    fine = Check(name="python", status="ok", detail="3.11")
+    absent = Check(name="gpu", status="absent", detail="none")
+    bad = Check(name="torch", status="bad", detail="not installed", remedy="Install it.")
+    assert is_ready([fine, absent])
+    assert not is_ready([fine, bad])
+    assert checks_as_json([bad]) == {
+        "ready": False,
+        "checks": [
+            {
+                "name": "torch",
+                "status": "bad",
+                "detail": "not installed",
+                "remedy": "Install it.",
+            }
+        ],
+    }
+
+
+def test_people_see_every_check_and_the_verdict() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    check = Check(name="torch", status="bad", detail="not [really] installed", remedy="Do.")
+    print_checks([check], console)
+    shown = console.file.getvalue() if isinstance(console.file, io.StringIO) else ""
+    assert "✗" in shown and "not [really] installed Do." in shown and "Not ready." in shown
+
+
+@pytest.mark.slow
+def test_this_machine_has_what_tests_need() -> None:
+    status = {check.name: check.status for check in examine()}
+    needed = ("python", "processor", "torch", "transformers", "xgrammar", "threads")
+    assert {name: status[name] for name in needed} == dict.fromkeys(needed, "ok")
+
+
+@pytest.mark.slow
+def test_missing_package_model_and_tools_are_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "ENGINE_PACKAGES", ("weft-no-such-package",))
+    monkeypatch.setattr(doctor, "MINI", tmp_path / "nowhere")
+    monkeypatch.setattr(doctor, "PEERS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status = {check.name: check.status for check in examine()}
+    assert status["weft-no-such-package"] == status["mini"] == "bad"
+    assert status["sandbox"] == status["compiler"] == status["peers"] == "absent"
+    (tmp_path / "vllm").mkdir()
+    assert {check.name: check.detail for check in examine()}["peers"] == "vllm"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weft.runtime.cli.machine import cpu_features, cpu_model, memory
+
+INTEL = "processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu amx_bf16 avx2 sse\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
+MEMINFO = "MemTotal:       2048 kB\nMemFree:  1 kB\nMemAvailable:   1024 kB\n"
+
+
+def test_features_are_the_known_ones_in_their_order() -> None:
+    assert cpu_features(INTEL) == ("avx2", "amx_bf16")
+    assert cpu_features(ARM) == ("asimd", "bf16")
+    assert cpu_features("") == ()
+
+
+def test_model_falls_back_to_the_architecture() -> None:
+    assert cpu_model(INTEL) == "Fast 9000"
+    assert cpu_model(ARM) != ""
+
+
+@pytest.mark.parametrize(
+    ("file", "limit", "wanted"),
+    [
+        (None, "", (2048 * 1024, 1024 * 1024)),
+        ("memory.max", "max\n", (2048 * 1024, 1024 * 1024)),
+        ("memory.max", "4096\n", (4096, 4096)),
+        ("memory/memory.limit_in_bytes", "1500000\n", (1500000, 1024 * 1024)),
+    ],
+)
+def test_memory_is_bounded_by_the_cgroup(
+    tmp_path: Path, file: str | None, limit: str, wanted: tuple[int, int]
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text(MEMINFO)
+    if file:
+        path = tmp_path / "sys/fs/cgroup" / file
+        path.parent.mkdir(parents=True)
+        path.write_text(limit)
+    assert memory(tmp_path) == wanted

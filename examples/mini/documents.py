@@ -1,6 +1,6 @@
 """From problems to padded batches of token ids with what the assistant should say next.
 
-Shape suffixes: B documents, T tokens, N targets.
+Shape suffixes: B documents, T tokens, P positions with targets, N targets.
 """
 
 from collections import defaultdict
@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
+from examples.mini.chat_tokenizer import ChatTokenizer
 from examples.mini.problem import Problem
 from examples.mini.tokenizer import END_OF_TEXT, TURN_END, TURN_START, render
 
@@ -38,10 +38,12 @@ class Batch:
 
     ids_BT: Tensor
     """Token ids, int64, padded on the right."""
-    positions_N: Tensor
-    """Where a target is, as an index into the flattened ids, ascending; int64."""
+    positions_P: Tensor
+    """Where targets are, as indices into the flattened ids, ascending; int64."""
+    where_N: Tensor
+    """Index into the positions of each target, int64: one target per token that may follow."""
     tokens_N: Tensor
-    """The token wanted next, int64. A position occurs once per token that may follow it."""
+    """The token wanted next, int64."""
     weights_N: Tensor
     """Its share, float32; the shares of one position sum to 1."""
 
@@ -49,17 +51,17 @@ class Batch:
 class Encoder:
     """Turns a problem into token ids and targets."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._tokenizer = tokenizer
-        self.pad_id = int(tokenizer.convert_tokens_to_ids(END_OF_TEXT))
-        self._start_id = int(tokenizer.convert_tokens_to_ids(TURN_START))
-        self._end_id = int(tokenizer.convert_tokens_to_ids(TURN_END))
-        self._header = self._ids(f"{TURN_START}assistant\n")
-        self._turn_ids = lru_cache(maxsize=100_000)(lambda text: self._ids(text) + [self._end_id])
+        self.pad_id = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+        self._start_id = tokenizer.convert_tokens_to_ids(TURN_START)
+        self._end_id = tokenizer.convert_tokens_to_ids(TURN_END)
+        self._header = tokenizer.encode(f"{TURN_START}assistant\n")
+        self._turn_ids = lru_cache(maxsize=100_000)(self._encode_turn)
 
     def encode(self, problem: Problem) -> Document:
         """Encode the dialogue; the targets are the assistant's tokens, the end of turn included."""
-        ids = self._ids(render(self._tokenizer, problem))
+        ids = self._tokenizer.encode(render(self._tokenizer, problem))
         spans = self._assistant_spans(ids)
         speakers = [i for i, item in enumerate(problem.messages) if item["role"] == "assistant"]
         targets: list[Target] = []
@@ -70,8 +72,8 @@ class Encoder:
                 targets += [(index - 1, ids[index], 1.0) for index in span]
         return Document(ids=ids, targets=targets)
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+    def _encode_turn(self, text: str) -> list[int]:
+        return [*self._tokenizer.encode(text), self._end_id]
 
     def _assistant_spans(self, ids: list[int]) -> list[range]:
         """Find what the assistant says: after its header up to the end of turn, inclusive."""
@@ -120,10 +122,12 @@ def collate(documents: list[Document], length: int, pad_id: int) -> Batch:
         for row, document in enumerate(documents)
         for index, token, weight in document.targets
     ]
-    positions, tokens, weights = zip(*targets, strict=True)
+    places, tokens, weights = zip(*targets, strict=True)
+    positions = {place: index for index, place in enumerate(dict.fromkeys(places))}
     return Batch(
         ids_BT=torch.tensor(rows),
-        positions_N=torch.tensor(positions),
+        positions_P=torch.tensor(list(positions)),
+        where_N=torch.tensor([positions[place] for place in places]),
         tokens_N=torch.tensor(tokens),
         weights_N=torch.tensor(weights),
     )

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from examples.mini import countdown
+from examples.mini.chat_tokenizer import Messages
 from examples.mini.mixture import SKILLS
 from examples.mini.problem import JsonValue
 from examples.mini.sampler import Sampler
-from weft.runtime.model.checks import check, countdown_step
+from weft.runtime.model.checks import Check, check, countdown_step
 from weft.runtime.model.passk import pass_at_k
 
 MAX_TOKENS = 160
@@ -20,7 +21,15 @@ MAX_STEP_TOKENS = 10
 NUM_STEPS = 3
 SEED = 0
 
-Row = Mapping[str, JsonValue]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One held-out problem."""
+
+    skill: str
+    messages: Messages
+    tools: Messages | None
+    rule: Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +59,27 @@ class Score:
 def load_rows(folder: Path, skill: str, limit: int) -> list[Row]:
     """Read a held-out file, at most `limit` rows."""
     text = (folder / "heldout" / f"{skill}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()[:limit]]
+    return [_parse(line) for line in text.splitlines()[:limit]]
+
+
+def _parse(line: str) -> Row:
+    fields = json.loads(line)
+    return Row(
+        skill=fields["skill"],
+        messages=fields["messages"],
+        tools=fields["tools"],
+        rule=fields["check"],
+    )
 
 
 def solve(sampler: Sampler, rows: Sequence[Row], temperature: float) -> list[bool]:
     """Answer every row once and check it."""
-    if rows[0]["skill"] == "countdown":
+    if rows[0].skill == "countdown":
         texts = play_countdown(sampler, rows, temperature)
     else:
-        prompts = [sampler.prompt(row["messages"], row["tools"]) for row in rows]  # type: ignore[arg-type]
+        prompts = [sampler.prompt(row.messages, row.tools) for row in rows]
         texts = sampler.sample(prompts, max_tokens=MAX_TOKENS, temperature=temperature)
-    return [check(row["check"], text) for row, text in zip(rows, texts, strict=True)]  # type: ignore[arg-type]
+    return [check(row.rule, text) for row, text in zip(rows, texts, strict=True)]
 
 
 def play_countdown(sampler: Sampler, rows: Sequence[Row], temperature: float) -> list[str]:
@@ -82,11 +101,11 @@ class Game:
     """One Countdown instance being played; mutated by `play`."""
 
     def __init__(self, row: Row) -> None:
-        rule = row["check"]
-        assert isinstance(rule, Mapping) and isinstance(rule["numbers"], Sequence)
-        self._target = int(str(rule["target"]))
-        self.state: tuple[int, ...] | None = tuple(int(str(number)) for number in rule["numbers"])
-        self.messages: list[Mapping[str, JsonValue]] = list(row["messages"])  # type: ignore[arg-type]
+        numbers = row.rule["numbers"]
+        assert isinstance(numbers, Sequence)
+        self._target = int(str(row.rule["target"]))
+        self.state: tuple[int, ...] | None = tuple(int(str(number)) for number in numbers)
+        self.messages: list[Mapping[str, JsonValue]] = list(row.messages)
         self.operations: list[str] = []
 
     def play(self, operation: str) -> None:
@@ -121,7 +140,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     args = parser.parse_args()
     sampler = Sampler(args.model, args.device)
-    torch.manual_seed(SEED)
+    torch.manual_seed(SEED)  # pyright: ignore[reportUnknownMemberType]
     for skill in args.skills:
         rows = load_rows(args.assets, skill, args.limit)
         samples = args.countdown_samples if skill == "countdown" else args.samples

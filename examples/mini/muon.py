@@ -20,8 +20,8 @@ def orthogonalise(update_LRC: Tensor) -> Tensor:
     """Map each matrix near the closest one with equal singular values, by Newton-Schulz."""
     a, b, c = COEFFICIENTS
     is_tall = update_LRC.shape[-2] > update_LRC.shape[-1]
-    x = update_LRC.mT if is_tall else update_LRC
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: Tensor = update_LRC.mT if is_tall else update_LRC
+    x = x / (x.square().sum((-2, -1), keepdim=True).sqrt() + 1e-7)
     for _ in range(NUM_ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x

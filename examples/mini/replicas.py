@@ -29,8 +29,8 @@ class Replicas:
         grads = [torch.zeros_like(item) if item.grad is None else item.grad for item in parameters]
         extra = torch.tensor(numbers, device=grads[0].device)
         flat = torch.cat([*(grad.flatten() for grad in grads), extra])
-        distributed.all_reduce(flat)
-        parts = flat.split([*(grad.numel() for grad in grads), len(numbers)])
+        distributed.all_reduce(flat)  # pyright: ignore[reportUnknownMemberType]
+        parts = torch.split(flat, [*(grad.numel() for grad in grads), len(numbers)])
         for item, part in zip(parameters, parts, strict=False):
             item.grad = part.view_as(item)
         return [float(value) for value in parts[-1]]

@@ -1,7 +1,7 @@
 """Small talk: greetings, short cases for and against, summaries and merges."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from examples.mini import words
@@ -52,7 +52,7 @@ def topic(rng: Random) -> str:
     return words.invent(rng) if rng.random() < 0.3 else rng.choice(TOPICS)
 
 
-def sentences(rng: Random, subject: str, claims: list[str]) -> str:
+def sentences(rng: Random, subject: str, claims: Sequence[str]) -> str:
     """Write claims about a subject as short sentences."""
     first = f"{subject[0].upper()}{subject[1:]} {claims[0]}."
     rest = [f"{rng.choice(('It', 'It also'))} {claim}." for claim in claims[1:]]

@@ -5,9 +5,9 @@ from itertools import islice
 from random import Random
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from examples.mini.chat_template import CHAT_TEMPLATE
+from examples.mini.chat_tokenizer import ChatTokenizer, wrap
 from examples.mini.mixture import training_problems
 from examples.mini.problem import Problem
 
@@ -30,7 +30,7 @@ PIECES = r" ?[\p{L}_]+| ?\p{N}| ?[^\s\p{L}\p{N}_]+|\s+"
 """Words, single digits, runs of signs and runs of spaces; a leading space belongs to its word."""
 
 
-def train_tokenizer(seed: int, num_documents: int = NUM_DOCUMENTS) -> PreTrainedTokenizerFast:
+def train_tokenizer(seed: int, num_documents: int = NUM_DOCUMENTS) -> ChatTokenizer:
     """Train on documents of the training mixture; the same seed gives the same tokenizer."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -40,8 +40,6 @@ def train_tokenizer(seed: int, num_documents: int = NUM_DOCUMENTS) -> PreTrained
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in CONTROL_TOKENS])
-    tokenizer.add_tokens([AddedToken(token, special=False) for token in TAG_TOKENS])
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE,
         special_tokens=[*CONTROL_TOKENS, *TAG_TOKENS],
@@ -51,27 +49,18 @@ def train_tokenizer(seed: int, num_documents: int = NUM_DOCUMENTS) -> PreTrained
     problems = islice(training_problems(Random(f"tokenizer/{seed}")), num_documents)
     texts = list(_texts(problems))  # sqlite connections stay in the thread that opened them
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(token, special=False) for token in TAG_TOKENS])
-    return wrap(tokenizer)
+    tags = [AddedToken(token, special=False) for token in TAG_TOKENS]
+    tokenizer.add_tokens(tags)  # pyright: ignore[reportUnknownMemberType]
+    return _wrap(tokenizer)
 
 
-def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """Give a trained tokenizer its chat template and the roles of its tokens."""
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=TURN_END,
-        pad_token=END_OF_TEXT,
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=MAX_POSITIONS,
-        clean_up_tokenization_spaces=False,
-    )
+def _wrap(tokenizer: Tokenizer) -> ChatTokenizer:
+    return wrap(tokenizer, CHAT_TEMPLATE, end=TURN_END, pad=END_OF_TEXT, max_tokens=MAX_POSITIONS)
 
 
 def _texts(problems: Iterator[Problem]) -> Iterator[str]:
     """Yield the texts inside the turns, tools included as the template shows them."""
-    shell = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.BPE()), chat_template=CHAT_TEMPLATE
-    )
+    shell = _wrap(Tokenizer(models.BPE()))
     for problem in problems:
         text = render(shell, problem)
         for token in (*CONTROL_TOKENS, *TAG_TOKENS):
@@ -79,13 +68,6 @@ def _texts(problems: Iterator[Problem]) -> Iterator[str]:
         yield from text.split("\0")
 
 
-def render(tokenizer: PreTrainedTokenizerFast, problem: Problem) -> str:
+def render(tokenizer: ChatTokenizer, problem: Problem) -> str:
     """Write a problem's whole dialogue as the chat template does."""
-    text = tokenizer.apply_chat_template(
-        [dict(message) for message in problem.messages],
-        tools=[dict(tool) for tool in problem.tools] if problem.tools else None,
-        tokenize=False,
-    )
-    if not isinstance(text, str):
-        raise TypeError(f"chat template gave {type(text).__name__}; expected one text")
-    return text
+    return tokenizer.apply_chat_template(problem.messages, tools=problem.tools, tokenize=False)

@@ -11,8 +11,9 @@ from random import Random
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
+from examples.mini.chat_tokenizer import ChatTokenizer
 from examples.mini.checkpoint import load_state, save_state
 from examples.mini.documents import BATCH_TOKENS, Batch, Encoder, batches
 from examples.mini.export import export
@@ -81,11 +82,11 @@ def rate(progress: float) -> float:
 
 def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for embeddings and norms."""
-    matrices, others = [], []
+    matrices, others = list[Tensor](), list[Tensor]()
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim == 2 and "embed" not in name
         (matrices if is_matrix else others).append(parameter)
-    optimizers = [
+    optimizers: list[torch.optim.Optimizer] = [
         Muon(matrices, lr=MATRIX_LR, momentum=0.95, weight_decay=0.05),
         torch.optim.AdamW(others, lr=OTHER_LR, betas=(0.9, 0.98), weight_decay=0.0),
     ]
@@ -98,11 +99,10 @@ def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
 class Trainer:
     """One training run: model, optimizers and the stream of batches."""
 
-    def __init__(
-        self, options: Options, tokenizer: PreTrainedTokenizerFast, replicas: Replicas
-    ) -> None:
+    def __init__(self, options: Options, tokenizer: ChatTokenizer, replicas: Replicas) -> None:
         self.options = options
-        self.model = build_model(tokenizer, options.seed).to(options.device)
+        self.model = build_model(tokenizer, options.seed)
+        torch.nn.Module.to(self.model, options.device)
         self.optimizers = build_optimizers(self.model)
         self.replicas = replicas
         problems = training_problems(Random(f"train/{options.seed}/{replicas.rank}"))
@@ -122,10 +122,10 @@ class Trainer:
         """Return the summed loss over the assistant's tokens, and their number."""
         device = self.options.device
         hidden = self._trunk(batch.ids_BT.to(device)).flatten(0, 1)
-        positions, where_N = batch.positions_N.to(device).unique_consecutive(return_inverse=True)
-        log_probs = self.model.lm_head(hidden[positions]).log_softmax(-1)
-        chosen_N = log_probs[where_N, batch.tokens_N.to(device)]
-        return -(chosen_N * batch.weights_N.to(device)).sum(), len(positions)
+        logits = self.model.lm_head(hidden[batch.positions_P.to(device)])
+        where_N, tokens_N = batch.where_N.to(device), batch.tokens_N.to(device)
+        chosen_N = logits.log_softmax(-1)[where_N, tokens_N]
+        return -(chosen_N * batch.weights_N.to(device)).sum(), len(batch.positions_P)
 
     def run_step(self) -> float:
         """Take one optimizer step; return the mean loss per assistant token."""
@@ -137,7 +137,7 @@ class Trainer:
         total, count = 0.0, 0
         for batch in islice(self.stream, BATCHES_PER_STEP // self.replicas.count):
             loss, targets = self.loss(batch)
-            (loss / EXPECTED_TARGETS).backward()
+            torch.autograd.backward(loss / EXPECTED_TARGETS)
             total, count = total + float(loss.detach()), count + targets
         parameters = list(self.model.parameters())
         elapsed_s = time.monotonic() - self._start_s

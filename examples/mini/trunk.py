@@ -52,7 +52,8 @@ class Trunk:
             is_causal=True,
             enable_gqa=True,
         )
-        return attention.o_proj(out_BHTE.transpose(1, 2).flatten(2))
+        out_BTD: Tensor = attention.o_proj(out_BHTE.transpose(1, 2).flatten(2))
+        return out_BTD
 
 
 def rotate(x_BTHE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:

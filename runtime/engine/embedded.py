@@ -69,13 +69,14 @@ class EmbeddedEngine:
         self._compiler = GrammarCompiler(
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
+        self._masks = BatchMasks(runner.vocab_size)
         self._loop = EngineLoop(
             config=config,
             model=runner,
             kv=KVStore(num_blocks, config.block_size, runner.layers, runner.dtype, runner.device),
             memory=SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache),
             sampler=Sampler(runner.vocab_size, runner.device),
-            masks=BatchMasks(runner.vocab_size),
+            masks=self._masks,
             inbox=self._inbox,
         )
         self._thread = Thread(target=self._loop.run, name="weft-engine", daemon=True)
@@ -159,6 +160,7 @@ class EmbeddedEngine:
     async def close(self) -> None:
         self._inbox.post(Close())
         await asyncio.to_thread(self._thread.join)
+        self._masks.close()
         self._compiler.close()
 
     async def _compile(self, spec: GrammarSpec | None) -> CompiledGrammar | None:

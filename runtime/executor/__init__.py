@@ -2,8 +2,8 @@
 
 from weft.runtime.executor.account import Spent
 from weft.runtime.executor.clock import Clock, SystemClock, Timer
-from weft.runtime.executor.log import Observer
 from weft.runtime.executor.run import Run
 from weft.runtime.executor.sync import run_sync
+from weft.runtime.observe.bus import Observer
 
 __all__ = ["Clock", "Observer", "Run", "Spent", "SystemClock", "Timer", "run_sync"]

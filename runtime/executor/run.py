@@ -21,13 +21,13 @@ from weft.programs.strand import CURRENT
 from weft.runtime.engine.protocol import Capabilities, Engine
 from weft.runtime.executor.account import Account, Spent
 from weft.runtime.executor.clock import Clock, SystemClock
-from weft.runtime.executor.log import Observer
 from weft.runtime.executor.picture import nodes_of
 from weft.runtime.executor.recorder import data_json, input_json, status_of
 from weft.runtime.executor.scope import Scope
 from weft.runtime.executor.state import RunState
 from weft.runtime.journal.record import RunRecord, RunStatus
 from weft.runtime.journal.store import Store
+from weft.runtime.observe.bus import Observer
 from weft.runtime.observe.event import Event, ResultEvent, RunEvent
 from weft.runtime.observe.usage import Usage
 

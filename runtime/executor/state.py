@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from weft.programs.handle import Step
 from weft.runtime.engine.protocol import Engine
 from weft.runtime.executor.clock import Clock
-from weft.runtime.executor.log import EventLog, Observer
 from weft.runtime.journal.record import StepRecord
 from weft.runtime.journal.store import Store
+from weft.runtime.observe.bus import EventLog, Observer
 from weft.runtime.observe.event import PartialEvent, StepEvent, StepPhase, TokenEvent
 from weft.runtime.observe.usage import Usage
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 from weft.programs.budget import Budget
 from weft.programs.entry import Program
 from weft.runtime.engine.protocol import Engine
-from weft.runtime.executor.log import Observer
 from weft.runtime.executor.run import Run
 from weft.runtime.journal.store import Store
+from weft.runtime.observe.bus import Observer
 
 __all__ = ["run_sync"]
 

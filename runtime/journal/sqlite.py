@@ -102,7 +102,7 @@ class SqliteStore:
         for could not be written; the file is closed all the same."""
         for run_id in list(self._held):
             self._write_held(run_id)
-        await asyncio.wrap_future(self._writer.close())
+        await asyncio.shield(asyncio.wrap_future(self._writer.close()))
         self._raise_failure()
 
     async def _do(self, operation: Callable[[sqlite3.Connection], T]) -> T:

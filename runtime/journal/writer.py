@@ -52,13 +52,13 @@ class Writer:
         self._path = path
         self._waiting: deque[_Job] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="weft-journal")
-        self._is_closed = False
+        self._closing: Future[None] | None = None
         self.num_commits = 0
         """Transactions so far, failed ones included."""
 
     def submit(self, operation: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Never blocks. Raises JournalError after ``close``."""
-        if self._is_closed:
+        if self._closing is not None:
             raise JournalError("The store is closed.", remedy="Open a new one.")
         job = _Job(operation)
         self._waiting.append(job)
@@ -67,14 +67,10 @@ class Writer:
 
     def close(self) -> Future[None]:
         """Let what waits finish, then close the connection. Idempotent; never blocks."""
-        self._is_closed = True
-        try:
-            closing = self._thread.submit(self._connection.close)
-        except RuntimeError:  # the thread was told to end by an earlier close
-            closing = Future()
-            closing.set_result(None)
-        self._thread.shutdown(wait=False)
-        return closing
+        if self._closing is None:
+            self._closing = self._thread.submit(self._connection.close)
+            self._thread.shutdown(wait=False)
+        return self._closing
 
     def _drain(self) -> None:
         jobs: list[_Job] = []

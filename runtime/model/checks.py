@@ -160,16 +160,16 @@ def _only_read(action: int, *_: str | None) -> int:
     return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
 
 
-def _canonical(value: object) -> str:
+def _canonical(value: JsonValue) -> str:
     """Write a JSON value so that equal values give equal texts; whole floats equal integers."""
     return json.dumps(_rounded(value), sort_keys=True)
 
 
-def _rounded(value: object) -> object:
+def _rounded(value: JsonValue) -> JsonValue:
     if isinstance(value, float):
         return int(value) if value.is_integer() else round(value, 6)
     if isinstance(value, Mapping):
-        return {str(key): _rounded(item) for key, item in value.items()}
+        return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_rounded(item) for item in value]
     return value

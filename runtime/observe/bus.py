@@ -20,7 +20,15 @@ class EventLog:
     Everything happens on one event loop; ``append`` and ``close`` never wait.
     """
 
-    __slots__ = ("_events", "_is_closed", "_max_events", "_num_dropped", "_observers", "_waiters")
+    __slots__ = (
+        "__weakref__",
+        "_events",
+        "_is_closed",
+        "_max_events",
+        "_num_dropped",
+        "_observers",
+        "_waiters",
+    )
 
     def __init__(
         self, observers: Sequence[Observer] = (), *, max_events: int | None = None
@@ -32,7 +40,7 @@ class EventLog:
         self._num_dropped = 0
         self._max_events = max_events
         self._observers = list(observers)
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: list[asyncio.Future[None]] = []
         self._is_closed = False
 
     @property
@@ -59,7 +67,8 @@ class EventLog:
             del self._events[: -self._max_events]
         if self._observers:
             self._show(event)
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     def close(self) -> None:
         """No more events: readers come to their end. Idempotent."""
@@ -83,14 +92,15 @@ class EventLog:
 
     async def _next_change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters.append(waiter)
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            if waiter in self._waiters:  # cancelled, not woken
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, set()
+        waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from weft.agents import Agent
     from weft.errors import WeftError
     from weft.programs import (
         Budget,
@@ -35,14 +36,17 @@ if TYPE_CHECKING:
     from weft.runtime.engine import Engine, EngineConfig, open_engine
     from weft.runtime.executor import Run, run_sync
     from weft.runtime.journal.store import Store
+    from weft.tools import IdemKey
 
 __all__ = [
+    "Agent",
     "Budget",
     "Candidates",
     "Chat",
     "Ebnf",
     "Engine",
     "EngineConfig",
+    "IdemKey",
     "JsonSchema",
     "Message",
     "Program",
@@ -67,8 +71,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Agent": "weft.agents",
     "Engine": "weft.runtime.engine",
     "EngineConfig": "weft.runtime.engine",
+    "IdemKey": "weft.tools",
     "Run": "weft.runtime.executor",
     "Store": "weft.runtime.journal.store",
     "WeftError": "weft.errors",

@@ -1,14 +1,15 @@
 """The bundled files: what is shipped is what the generators write, and it loads."""
 
+import json
 from importlib import resources
+from math import prod
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from examples.mini.chat_template import CHAT_TEMPLATE
 from examples.mini.heldout import write_assets
+from examples.mini.sampler import Sampler
 from examples.mini.shop_db import shop_script
 
 MAX_PARAMETERS = 6_000_000
@@ -32,18 +33,19 @@ def test_the_bundled_heldout_problems_are_the_generated_ones(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_checkpoint_loads_and_answers() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(assets())
-    model = AutoModelForCausalLM.from_pretrained(assets(), dtype=torch.float32)
-    assert type(model).__name__ == "Qwen3ForCausalLM"
-    assert sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
+    sampler = Sampler(assets(), "cpu")
+    prompt = sampler.prompt([{"role": "user", "content": "Hello"}])
+    answers = sampler.sample([prompt], max_tokens=20, temperature=0.0)
+    assert answers == ["Hello! How can I help you?"]
+
+
+def test_the_checkpoint_is_small_and_of_a_plain_architecture() -> None:
+    config = json.loads((assets() / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["Qwen3ForCausalLM"]
     assert (assets() / "model.safetensors").stat().st_size < MAX_WEIGHTS_BYTES
-    assert tokenizer.chat_template == CHAT_TEMPLATE
-    inputs = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "Hello"}],
-        add_generation_prompt=True,
-        return_tensors="pt",
-        return_dict=True,
-    )
-    output = model.generate(**inputs, max_new_tokens=20, do_sample=False)
-    answer = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    assert answer == "Hello! How can I help you?"
+    weights = (assets() / "model.safetensors").read_bytes()
+    header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
+    shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+    assert sum(map(prod, shapes)) <= MAX_PARAMETERS
+    tokenizer_config = json.loads((assets() / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert tokenizer_config["chat_template"] == CHAT_TEMPLATE

@@ -41,6 +41,7 @@ def test_the_same_seed_draws_the_same_problems(skill: str) -> None:
     assert drawn != [make(third) for _ in range(5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skill", SKILLS)
 def test_the_reference_answer_passes_its_check(skill: str) -> None:
     rng = Random(3)
@@ -49,6 +50,7 @@ def test_the_reference_answer_passes_its_check(skill: str) -> None:
         assert check(problem.check, reference_answer(problem))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skill", SKILLS)
 def test_heldout_problems_are_distinct_and_held_out(skill: str) -> None:
     problems = heldout_problems(skill, 0, 8)
@@ -56,6 +58,7 @@ def test_heldout_problems_are_distinct_and_held_out(skill: str) -> None:
     assert all(is_heldout(skill, problem.key) for problem in problems)
 
 
+@pytest.mark.slow
 def test_training_never_draws_a_heldout_problem() -> None:
     problems = list(islice(training_problems(Random(0)), 200))
     assert not any(is_heldout(problem.skill, problem.key) for problem in problems)

@@ -6,18 +6,18 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
 
+from examples.mini.chat_tokenizer import ChatTokenizer
 from examples.mini.documents import Encoder
 from examples.mini.mixture import SKILLS
-from examples.mini.problem import Problem, dialogue
+from examples.mini.problem import JsonValue, Problem, dialogue
 from examples.mini.tokenizer import TAG_TOKENS, render, train_tokenizer
 
 pytestmark = pytest.mark.slow
 
 
 @cache
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> ChatTokenizer:
     return train_tokenizer(0, num_documents=300)
 
 
@@ -51,7 +51,10 @@ def test_template_writes_plain_turns() -> None:
 
 
 def test_template_writes_tools_calls_and_responses() -> None:
-    call = {"type": "function", "function": {"name": "get_price", "arguments": {"item": "pan"}}}
+    call: JsonValue = {
+        "type": "function",
+        "function": {"name": "get_price", "arguments": {"item": "pan"}},
+    }
     problem = Problem(
         skill="x",
         key="x",

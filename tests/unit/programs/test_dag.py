@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -150,7 +151,9 @@ def test_node_link_round_trip_through_json() -> None:
 
 
 def test_node_link_data_is_read_by_networkx() -> None:
-    graph = nx.node_link_graph(to_node_link(diamond()), edges="edges")
+    read: Callable[..., nx.Graph[str]] = nx.node_link_graph  # pyright: ignore
+    graph = read(to_node_link(diamond()), edges="edges")
+    assert graph.is_directed()
     assert set(graph.edges) == set(diamond().edges)
 
 

@@ -37,15 +37,14 @@ async def test_parked_programs_go_without_a_trace() -> None:
     await settle()
     assert engine.num_active == 100
     kept = [weakref.ref(run._state.log) for run in runs]  # pyright: ignore[reportPrivateUsage]
-    for run in runs[:50]:
-        await run.cancel()
+    await asyncio.gather(*(run.cancel() for run in runs[:50]))
     gates.open("go")
     assert [await run.result() for run in runs[50:]] == ["x"] * 50
     await settle()
     assert engine.num_active == 0
     assert asyncio.all_tasks() == before
     assert asyncio.get_running_loop().get_task_factory() is None
-    del runs, run
+    del runs
     gc.collect()
     assert [ref() for ref in kept] == [None] * 100
 

@@ -5,19 +5,19 @@ from importlib import resources
 
 import pytest
 
-from weft.runtime.model.checks import check, countdown_step, run_sql
+from weft.runtime.model.checks import Check, check, countdown_step, run_sql
 
 SKILLS = ("countdown", "extract", "judge", "shop_answer", "shop_split", "shop_sql", "tools")
 
 
 def test_exact() -> None:
-    rule = {"kind": "exact", "answer": "yes"}
+    rule: Check = {"kind": "exact", "answer": "yes"}
     assert check(rule, " yes\n")
     assert not check(rule, "yes, it is")
 
 
 def test_json_ignores_key_order_but_not_types() -> None:
-    rule = {"kind": "json", "value": {"name": "Ann", "age": 3}}
+    rule: Check = {"kind": "json", "value": {"name": "Ann", "age": 3}}
     assert check(rule, '{"age": 3, "name": "Ann"}')
     assert not check(rule, '{"age": "3", "name": "Ann"}')
     assert not check(rule, '{"age": true, "name": "Ann"}')
@@ -25,13 +25,13 @@ def test_json_ignores_key_order_but_not_types() -> None:
 
 
 def test_json_keeps_the_order_of_lists() -> None:
-    rule = {"kind": "json", "value": ["a", "b"]}
+    rule: Check = {"kind": "json", "value": ["a", "b"]}
     assert check(rule, '["a", "b"]')
     assert not check(rule, '["b", "a"]')
 
 
 def test_tool_call() -> None:
-    rule = {"kind": "tool_call", "name": "calculator", "arguments": {"expression": "1 + 2"}}
+    rule: Check = {"kind": "tool_call", "name": "calculator", "arguments": {"expression": "1 + 2"}}
     call = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "%s"}}\n</tool_call>'
     assert check(rule, call % "1 + 2")
     assert check(rule, call % "1+2")
@@ -44,7 +44,7 @@ def test_tool_call() -> None:
 def test_sql_compares_rows() -> None:
     rows = run_sql("SELECT product FROM products ORDER BY price")
     assert rows is not None
-    rule = {"kind": "sql", "rows": rows, "ordered": True}
+    rule: Check = {"kind": "sql", "rows": rows, "ordered": True}
     assert check(rule, "SELECT product FROM products ORDER BY price ASC;")
     assert not check(rule, "SELECT product FROM products ORDER BY price DESC")
     assert check({**rule, "ordered": False}, "SELECT product FROM products ORDER BY price DESC")
@@ -69,7 +69,7 @@ def test_sql_only_reads_and_only_briefly(statement: str) -> None:
 
 
 def test_countdown_follows_the_operations() -> None:
-    rule = {"kind": "countdown", "numbers": [3, 5, 8, 12], "target": 24}
+    rule: Check = {"kind": "countdown", "numbers": [3, 5, 8, 12], "target": 24}
     assert check(rule, "12-5\n8-7\n24*1") is False
     assert check(rule, "12-8\n5+3\n8*4") is False
     assert check({**rule, "target": 32}, "12-8\n5+3\n8*4")

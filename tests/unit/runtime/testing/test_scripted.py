@@ -11,7 +11,7 @@ from weft.programs.request import Delta, Request
 from weft.programs.sampling import Sampling
 from weft.programs.seeds import branch_seed
 from weft.runtime.engine.protocol import Engine
-from weft.runtime.testing import ManualClock, Reply, ScriptedEngine, Sequencer, settle
+from weft.runtime.testing import ManualClock, Prompted, Reply, ScriptedEngine, Sequencer, settle
 
 
 def request(text: str = "abc", n: int = 1, **sampling: object) -> Request:
@@ -49,8 +49,8 @@ async def test_limits_and_stop_strings_end_the_text() -> None:
 async def test_chunks_add_up_and_sequences_have_their_own_seeds() -> None:
     seeds: dict[int, int | None] = {}
 
-    def script(prompted: object) -> Reply:
-        seeds[prompted.index] = prompted.seed  # type: ignore[attr-defined]  # pyright: ignore
+    def script(prompted: Prompted) -> Reply:
+        seeds[prompted.index] = prompted.seed
         return Reply(text="abcde", chunk=2)
 
     deltas = await collect(ScriptedEngine(script), request(n=2, seed=7))
@@ -62,9 +62,9 @@ async def test_chunks_add_up_and_sequences_have_their_own_seeds() -> None:
 async def test_waiting_sequences_come_in_the_order_of_their_gates() -> None:
     gates = Sequencer()
 
-    def script(prompted: object) -> Reply:
-        index = prompted.index  # type: ignore[attr-defined]  # pyright: ignore
-        return Reply(text=f"s{index}", wait=lambda: gates.wait(str(index)))
+    def script(prompted: Prompted) -> Reply:
+        index = str(prompted.index)
+        return Reply(text=f"s{index}", wait=lambda: gates.wait(index))
 
     engine = ScriptedEngine(script)
     reading = asyncio.create_task(collect(engine, request(n=3)))

@@ -1,0 +1,54 @@
+"""A trial run of a compiled grammar: what its masks cost, before it meets the engine."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import NamedTuple
+
+import numpy as np
+import xgrammar
+
+from weft.runtime.grammar.limits import GrammarLimits
+
+__all__ = ["Trial", "run_trial"]
+
+
+class Trial(NamedTuple):
+    """What the run saw."""
+
+    num_tokens: int
+    slowest_seconds: float
+    """Processor time of the slowest single step."""
+    is_stuck: bool
+    """No token at all was allowed somewhere."""
+
+
+def run_trial(grammar: xgrammar.CompiledGrammar, limits: GrammarLimits) -> Trial:
+    """Write random allowed tokens, avoiding the end, and time each step.
+
+    Stops early at the first step that takes too long. The choice is seeded: the same grammar
+    gives the same run.
+    """
+    vocab_size = grammar.tokenizer_info.vocab_size
+    ends = set(grammar.tokenizer_info.stop_token_ids)
+    matcher = xgrammar.GrammarMatcher(grammar)
+    mask = xgrammar.allocate_token_bitmask(1, vocab_size)
+    bits = mask.numpy().view(np.uint8)
+    rng = random.Random(0)
+    slowest = 0.0
+    for num_tokens in range(limits.num_trial_tokens):
+        started = time.thread_time()
+        matcher.fill_next_token_bitmask(mask)
+        flags = np.unpackbits(bits, bitorder="little")[:vocab_size]
+        allowed: list[int] = np.flatnonzero(flags).tolist()
+        if not allowed:
+            return Trial(num_tokens, slowest, is_stuck=True)
+        going_on = [token_id for token_id in allowed if token_id not in ends]
+        if not going_on:
+            return Trial(num_tokens, slowest, is_stuck=False)
+        matcher.accept_token(rng.choice(going_on))
+        slowest = max(slowest, time.thread_time() - started)
+        if slowest > limits.mask_seconds:
+            break
+    return Trial(num_tokens + 1, slowest, is_stuck=False)

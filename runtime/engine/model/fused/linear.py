@@ -69,4 +69,4 @@ def _is_packable(weight_OI: torch.Tensor) -> bool:
 
 
 def _has_onednn() -> bool:
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return bool(torch.backends.mkldnn.is_available())

@@ -41,10 +41,13 @@ peers: $(DEV_STAMP) ## install the engines and frameworks that the benches compa
 	$(BIN)/python -m examples.bench.peers
 
 mini: $(DEV_STAMP) ## train the bundled model again, from nothing
-	$(BIN)/python -m examples.mini.train
+	$(BIN)/python -m examples.mini.heldout
+	$(BIN)/python -m examples.mini.train --minutes 60
+	$(BIN)/python -c 'from weft.runtime.model import MINI, write_checksums; write_checksums(MINI)'
+	$(BIN)/python -m examples.mini.evaluate
 
 clean: ## remove every environment, cache and artefact
-	rm -rf $(VENV) .peers dist build trace.html .work
+	rm -rf $(VENV) .peers dist build trace.html weft.db weft.db-wal weft.db-shm .work
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

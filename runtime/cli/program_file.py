@@ -64,7 +64,10 @@ def load_module(path: Path) -> ModuleType:
 
 
 def choose_program(programs: Mapping[str, T], wanted: str | None, *, file: str) -> T:
-    """The program called ``wanted``, or the only one. Raises CallerError, naming what is there."""
+    """The program called ``wanted``; without it the only one, or the one named like the file.
+
+    Raises CallerError, naming what is there.
+    """
     if not programs:
         raise CallerError(f"{file} defines no program.", remedy="Decorate one with @program.")
     if wanted is not None:
@@ -72,6 +75,8 @@ def choose_program(programs: Mapping[str, T], wanted: str | None, *, file: str) 
             remedy = closest(wanted, programs)
             raise CallerError(f"{file} has no program {wanted!r}.", remedy=remedy)
         return programs[wanted]
+    if Path(file).stem in programs:
+        return programs[Path(file).stem]
     if len(programs) > 1:
         names = " or ".join(f"{file}:{name}" for name in programs)
         raise CallerError(f"{file} has {len(programs)} programs.", remedy=f"Name one: {names}.")

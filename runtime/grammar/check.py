@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple, cast
 
 from weft.errors import GrammarRejected
@@ -79,10 +80,10 @@ def _check_patterns(node: object, limits: GrammarLimits) -> None:
 
 
 def _check_choices(value: object, limits: GrammarLimits) -> None:
-    choices = cast(list[object], value) if isinstance(value, list) else []
+    choices = cast(list[object], value) if isinstance(value, list) else list[object]()
     if not choices or not all(isinstance(choice, str) and choice for choice in choices):
         raise GrammarRejected(
-            f"The choices are {str(value)[:80]!r}.",
+            f"The choices are {json.dumps(value)[:80]}.",
             remedy="Give a JSON list of at least one string, none of them empty.",
         )
     if len(choices) > limits.max_choices:
@@ -104,7 +105,8 @@ def _check_tag(value: object, limits: GrammarLimits) -> None:
         if isinstance(node, list):
             pending.extend(cast(list[object], node))
         elif isinstance(node, dict):
-            content = _Content(node.get("type"), cast(dict[str, object], node))
+            fields = cast(dict[str, object], node)
+            content = _Content(fields.get("type"), fields)
             _check_content(content, limits)
             held = {"json_schema"} if content.kind == "json_schema" else set[str]()
             pending.extend(v for k, v in content.fields.items() if k not in held)

@@ -90,19 +90,17 @@ class GrammarCompiler:
 
         Raises: GrammarRejected.
         """
+        mine = Future[CompiledGrammar]()
         with self._lock:
-            known = self._kept.get(spec)
-            pending = self._compiling.get(spec)
-            if known is not None or pending is not None:
-                self._num_hits += 1
-            else:
-                self._num_misses += 1
-                mine = self._compiling[spec] = Future[CompiledGrammar]()
+            known = self._kept.get(spec) or self._compiling.setdefault(spec, mine)
+            is_new = known is mine
+            self._num_misses += is_new
+            self._num_hits += not is_new
+        if is_new:
+            return self._compile_anew(spec, mine)
         if isinstance(known, GrammarRejected):
             raise GrammarRejected(known.what, remedy=known.remedy)
-        if known is not None:
-            return known
-        return self._compile_anew(spec, mine) if pending is None else pending.result()
+        return known if isinstance(known, CompiledGrammar) else known.result()
 
     def stats(self) -> GrammarStats:
         with self._lock:

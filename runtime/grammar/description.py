@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from weft.errors import GrammarRejected
 from weft.runtime.grammar.limits import GrammarLimits
@@ -88,7 +88,7 @@ def _num_nodes(value: object) -> int:
         node = pending.pop()
         count += 1
         if isinstance(node, dict):
-            pending.extend(node.values())
+            pending.extend(cast(dict[str, object], node).values())
         elif isinstance(node, list):
-            pending.extend(node)
+            pending.extend(cast(list[object], node))
     return count

@@ -37,7 +37,8 @@ def run_trial(grammar: xgrammar.CompiledGrammar, limits: GrammarLimits) -> Trial
     bits = mask.numpy().view(np.uint8)
     rng = random.Random(0)
     slowest = 0.0
-    for num_tokens in range(limits.num_trial_tokens):
+    num_tokens = 0
+    while num_tokens < limits.num_trial_tokens and slowest <= limits.mask_seconds:
         started = time.thread_time()
         matcher.fill_next_token_bitmask(mask)
         flags = np.unpackbits(bits, bitorder="little")[:vocab_size]
@@ -49,6 +50,5 @@ def run_trial(grammar: xgrammar.CompiledGrammar, limits: GrammarLimits) -> Trial
             return Trial(num_tokens, slowest, is_stuck=False)
         matcher.accept_token(rng.choice(going_on))
         slowest = max(slowest, time.thread_time() - started)
-        if slowest > limits.mask_seconds:
-            break
-    return Trial(num_tokens + 1, slowest, is_stuck=False)
+        num_tokens += 1
+    return Trial(num_tokens, slowest, is_stuck=False)

@@ -161,11 +161,11 @@ def packed(allowed: list[npt.NDArray[np.bool_]]) -> torch.Tensor:
     stacked = np.stack(allowed)
     padding = -stacked.shape[1] % 32
     bits = np.packbits(np.pad(stacked, ((0, 0), (0, padding))), axis=1, bitorder="little")
-    return torch.from_numpy(bits.view(np.int32))
+    return torch.as_tensor(bits.view(np.int32))
 
 
 def fast(cases: list[Case]) -> Sampled:
-    logits = torch.from_numpy(np.stack([case.logits for case in cases]))
+    logits = torch.as_tensor(np.stack([case.logits for case in cases]))
     rows = [case.row() for case in cases]
     bitmask = packed([case.allowed for case in cases])
     return Sampler(logits.shape[1]).sample(logits, rows, bitmask)
@@ -206,7 +206,7 @@ def test_a_row_alone_draws_the_same_bits(cases: list[Case]) -> None:
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_device_operations_equal_host_operations(seed: int, vocab_size: int, num: int) -> None:
     rng = np.random.default_rng(seed)
-    logits = torch.from_numpy(rng.normal(size=(num, vocab_size)).astype(np.float32))
+    logits = torch.as_tensor(rng.normal(size=(num, vocab_size)).astype(np.float32))
     host, device = HostLogits(logits.clone(), Scratch()), DeviceLogits(logits.clone())
     bitmask = packed([some(rng, vocab_size) for _ in range(num)])
     rows = np.arange(num)

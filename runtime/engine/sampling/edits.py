@@ -30,11 +30,12 @@ def _add_biases(logits: LogitRows, batch: BatchParameters) -> None:
 
 
 def _ban_ends(logits: LogitRows, batch: BatchParameters) -> None:
+    indices: list[int] = batch.with_min_tokens.tolist()
     pairs = [
         (r, token_id)
-        for r in batch.with_min_tokens.tolist()
-        if batch.rows[r].is_end_banned
-        for token_id in batch.rows[r].end_ids
+        for r, row in zip(indices, batch.picked(batch.with_min_tokens), strict=True)
+        if row.is_end_banned
+        for token_id in row.end_ids
     ]
     if pairs:
         pairs_P2 = np.array(pairs, np.int64)
@@ -43,7 +44,7 @@ def _ban_ends(logits: LogitRows, batch: BatchParameters) -> None:
 
 
 def _penalise(logits: LogitRows, batch: BatchParameters) -> None:
-    selected = [batch.rows[r] for r in batch.with_counts]
+    selected = batch.picked(batch.with_counts)
     counts = [row.counts for row in selected if row.counts is not None]
     lengths_S = np.array([len(one.token_ids) for one in counts], np.int64)
     rows_P = np.repeat(batch.with_counts, lengths_S)
@@ -61,6 +62,7 @@ def _penalised(
         return np.repeat(per_row, lengths_S)
 
     repetition_P = spread("repetition_penalty")
-    values_P = np.where(values_P > 0, values_P / repetition_P, values_P * repetition_P)
-    values_P = values_P - spread("frequency_penalty") * counts_P
-    return values_P - spread("presence_penalty") * (counts_P > 0)
+    factor_P = np.where(values_P > 0, np.float32(1) / repetition_P, repetition_P)
+    frequency_P = spread("frequency_penalty") * counts_P
+    presence_P = spread("presence_penalty") * (counts_P > 0)
+    return (values_P * factor_P - frequency_P - presence_P).astype(np.float32)

@@ -62,8 +62,8 @@ def _cut(
     largest_SK: Float32s, top_k_S: Int64s, top_p_S: Float64s, masses_S: Float64s, vocab_size: int
 ) -> _Cut:
     """``masses_S``: the whole rows' weight, which is what top-p shares when there is no top-k."""
-    num_rows, num_seen = largest_SK.shape
-    rows_S = np.arange(num_rows)
+    num_seen = largest_SK.shape[1]
+    rows_S = np.arange(len(largest_SK))
     floors_S = largest_SK[rows_S, np.minimum(top_k_S, num_seen) - 1]
     kept_SK = np.where(largest_SK >= floors_S[:, None], largest_SK, 0).astype(np.float64)
     cumulative_SK = kept_SK.cumsum(axis=1)

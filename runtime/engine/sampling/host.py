@@ -44,14 +44,14 @@ class HostLogits:
         xgrammar.apply_token_bitmask_inplace(self._tensor_RV, words_RW, backend="cpu")
 
     def select(self, rows_S: Int64s) -> HostLogits:
-        return HostLogits(torch.from_numpy(self._copy("selected", rows_S)), self._scratch)
+        return HostLogits(torch.as_tensor(self._copy("selected", rows_S)), self._scratch)
 
     def log_normalisers(self) -> Float64s:
         top_R1 = self._x_RV.max(axis=1, keepdims=True)
         shifted_RV = self._scratch.take("copied", self._x_RV.shape, np.float32)
         np.subtract(self._x_RV, top_R1, out=shifted_RV)
         np.exp(shifted_RV, out=shifted_RV)
-        sums_R = HostLogits(torch.from_numpy(shifted_RV), self._scratch).chunk_sums().sum(axis=1)
+        sums_R = HostLogits(torch.as_tensor(shifted_RV), self._scratch).chunk_sums().sum(axis=1)
         normalisers_R: Float64s = np.log(sums_R) + top_R1[:, 0]
         return normalisers_R
 

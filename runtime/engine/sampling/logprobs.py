@@ -29,14 +29,15 @@ class RawLogprobs:
         chosen_S = self._raw.gather(np.arange(len(rows_S)), ids_R[rows_S]) - self._normalisers_S
         with np.errstate(divide="ignore"):
             behaviour_S = np.log(shares_R[rows_S])
-        columns = zip(rows_S.tolist(), chosen_S.tolist(), behaviour_S.tolist(), strict=True)
+        rows: list[int] = rows_S.tolist()
+        columns = zip(rows, chosen_S.tolist(), behaviour_S.tolist(), strict=True)
         return {
-            row: TokenLogprob(logprob=chosen, top=self._likeliest(s), behaviour=behaviour)
+            row: TokenLogprob(logprob=chosen, top=self._likeliest(s, row), behaviour=behaviour)
             for s, (row, chosen, behaviour) in enumerate(columns)
         }
 
-    def _likeliest(self, s: int) -> Mapping[int, float]:
-        wanted = self._batch.rows[self._batch.with_logprobs[s]].sampling.logprobs or 0
+    def _likeliest(self, s: int, row: int) -> Mapping[int, float]:
+        wanted = self._batch.rows[row].sampling.logprobs or 0
         if self._top is None or wanted == 0:
             return {}
         ids = self._top.ids_RK[s, :wanted].tolist()

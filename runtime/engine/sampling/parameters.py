@@ -42,12 +42,17 @@ class BatchParameters:
         self.has_edits = bool(
             len(self.bias_rows_P) or len(self.with_min_tokens) or len(self.with_counts)
         )
-        wanted = [self.rows[r].sampling.logprobs or 0 for r in self.with_logprobs]
+        wanted = [row.sampling.logprobs or 0 for row in self.picked(self.with_logprobs)]
         self.num_top_logprobs = min(max(wanted, default=0), vocab_size)
 
     def fits(self, rows: Sequence[SamplingRow]) -> bool:
         """Whether these are the very rows it was built from."""
         return len(rows) == len(self.rows) and all(map(_is_same, rows, self.rows))
+
+    def picked(self, rows_S: Int64s) -> list[SamplingRow]:
+        """The rows of a selection."""
+        indices: list[int] = rows_S.tolist()
+        return [self.rows[index] for index in indices]
 
     @property
     def positions_R(self) -> npt.NDArray[np.uint64]:

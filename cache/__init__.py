@@ -15,6 +15,7 @@ from weft.cache.radix import Insertion, PrefixMatch, RadixTree
 from weft.cache.table import BlockCopy, BlockTable
 
 __all__ = [
+    "PADDING_BLOCK",
     "BlockCopy",
     "BlockPool",
     "BlockTable",
@@ -22,7 +23,6 @@ __all__ = [
     "Insertion",
     "Lease",
     "Namespace",
-    "PADDING_BLOCK",
     "PrefixMatch",
     "RadixNode",
     "RadixTree",

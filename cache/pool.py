@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from weft.errors import InvalidRequest
 
-__all__ = ["BlockPool", "PADDING_BLOCK"]
+__all__ = ["PADDING_BLOCK", "BlockPool"]
 
 PADDING_BLOCK = 0
 """Never allocated: packed block tables are padded with it, so its slots may be read and written

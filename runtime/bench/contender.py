@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
-import weft
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.machine import has_native_bf16
 from weft.runtime.bench.options import BenchOptions
@@ -67,7 +67,7 @@ def start(contender: Contender) -> Driver:
 
 def own_environment() -> dict[str, str]:
     """What lets a child of this interpreter import the same weft."""
-    home = str(Path(weft.__file__).absolute().parents[1])
+    home = str(Path(str(files("weft"))).absolute().parent)
     return {"PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))}
 
 

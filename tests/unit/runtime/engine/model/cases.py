@@ -107,7 +107,7 @@ def random_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(seed)
     model = cast(
         PreTrainedModel,
-        AutoModelForCausalLM.from_config(config, attn_implementation="eager"),  # type: ignore[no-untyped-call] # pyright: ignore
+        AutoModelForCausalLM.from_config(config, attn_implementation="eager"),
     )
     for parameter in model.parameters():
         scale = 0.3 if parameter.ndim == 1 else 1.5 / parameter.shape[-1] ** 0.5

@@ -130,7 +130,7 @@ def last_part(prompt: object) -> object:
         elif isinstance(prompt, list | tuple) and prompt:
             prompt = cast("Sequence[object]", prompt)[-1]
         else:
-            return cast("object", prompt)
+            return prompt
 
 
 def excerpt(value: object, size: int = 60) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 from weft.runtime.bench.driver import Driver
@@ -66,8 +67,7 @@ def start(contender: Contender) -> Driver:
 
 def own_environment() -> dict[str, str]:
     """What lets a child of this interpreter import the same weft."""
-    # Not resolved: in a checkout, weft is the folder of links under src.
-    home = str(Path(__file__).absolute().parents[3])
+    home = str(Path(str(files("weft"))).absolute().parent)
     return {"PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))}
 
 

@@ -84,6 +84,11 @@ class GrammarCompiler:
         with self._remote_lock:
             self._remote.start()
 
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id, while there is one."""
+        return self._remote.pid
+
     def compile(self, spec: GrammarSpec) -> CompiledGrammar:
         """The compiled grammar, from memory when it is known. Blocks for as long as compiling
         takes; the same description asked for by several threads is compiled once.

@@ -72,6 +72,8 @@ def _check_node(path: str, node: Schema, root: object, limits: GrammarLimits) ->
             raise _rejected(
                 path, f"the keyword {keyword!r} is not enforced", "Leave it out or check it later."
             )
+    if "type" in node:
+        _types(path, node)
     choosers = sorted(_CHOOSERS & node.keys())
     constraints = sorted(_CONSTRAINTS & node.keys())
     if choosers:

@@ -29,7 +29,7 @@ def read_vocabulary(
         tokenizer, vocab_size=vocab_size, stop_token_ids=list(stop_token_ids)
     )
     texts = [""] * vocab_size
-    control = set(tokenizer.all_special_ids)
+    control = _control_ids(tokenizer)
     for text, token_id in tokenizer.get_vocab().items():
         if token_id < vocab_size and (token_id not in control or text in text_markers):
             texts[token_id] = text
@@ -40,3 +40,10 @@ def read_vocabulary(
         stop_token_ids=list(stop_token_ids),
         add_prefix_space=found.add_prefix_space,
     )
+
+
+def _control_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Every token marked special, also those that have no role (bos, eos, …) in transformers."""
+    added = tokenizer.added_tokens_decoder.items()
+    marked = {token_id for token_id, token in added if token.special}
+    return marked | set(tokenizer.all_special_ids)

@@ -15,7 +15,8 @@ import pytest
 
 from tests.architecture.sources import FOLDERS, ROOT
 
-pytestmark = pytest.mark.slow
+# Builds and installs take long on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -13,6 +13,10 @@ from weft.runtime.engine.sampling.row import SamplingRow
 
 __all__ = ["apply_edits"]
 
+_BANNED = -1e30
+"""Never drawn while anything else can be, and not -inf: where a complete grammar allows nothing
+but the end, the end comes all the same."""
+
 
 def apply_edits(logits: LogitRows, batch: BatchParameters) -> None:
     """Apply logit biases, then the ban on end tokens, then penalties, in place."""
@@ -39,7 +43,7 @@ def _ban_ends(logits: LogitRows, batch: BatchParameters) -> None:
     ]
     if pairs:
         pairs_P2 = np.array(pairs, np.int64)
-        banned_P = np.full(len(pairs), -np.inf, np.float32)
+        banned_P = np.full(len(pairs), _BANNED, np.float32)
         logits.put(pairs_P2[:, 0], pairs_P2[:, 1], banned_P)
 
 

@@ -27,8 +27,7 @@ class RawLogprobs:
         """By row: what was drawn, the likeliest, and the log of the share really drawn with."""
         rows_S = self._batch.with_logprobs
         chosen_S = self._raw.gather(np.arange(len(rows_S)), ids_R[rows_S]) - self._normalisers_S
-        with np.errstate(divide="ignore"):
-            behaviour_S = np.log(shares_R[rows_S])
+        behaviour_S = np.log(shares_R[rows_S])
         rows: list[int] = rows_S.tolist()
         columns = zip(rows, chosen_S.tolist(), behaviour_S.tolist(), strict=True)
         return {

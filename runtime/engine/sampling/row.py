@@ -28,7 +28,7 @@ class SamplingRow:
         end_ids: Sequence[int] = (),
     ) -> None:
         """``seed`` is already the branch's own. ``end_ids`` are banned until
-        ``sampling.min_tokens`` tokens are recorded."""
+        ``sampling.min_tokens`` tokens are recorded, unless a grammar allows nothing else."""
         self.sampling = sampling
         self.seed = seed
         self.end_ids = tuple(end_ids)

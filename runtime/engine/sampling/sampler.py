@@ -69,8 +69,11 @@ class Sampler:
         """
         if not rows:
             return Sampled([], _NO_LOGPROBS, _NO_FAULTS)
-        batch = self._parameters_of(rows)
-        logits = self._wrapped(logits_RV)
+        # A faulty row computes with NaN; that stays in its own row and is reported as a fault.
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return self._sample(self._wrapped(logits_RV), self._parameters_of(rows), bitmask)
+
+    def _sample(self, logits: LogitRows, batch: BatchParameters, bitmask: Tensor | None) -> Sampled:
         raw_best = logits.best()
         raw = RawLogprobs(logits, batch) if len(batch.with_logprobs) else None
         best = self._restrict(logits, batch, bitmask, raw_best)
@@ -104,13 +107,9 @@ class Sampler:
         certain = Drawn(best.ids_R, np.ones(len(best.ids_R)))
         if batch.is_greedy_R.all():
             return certain
-        # A faulty row is NaN from here on; it stays in its own row and is reported as a fault.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            logits.exponentiate(
-                best.values_R, batch.temperature_R if batch.has_temperature else None
-            )
-            apply_filters(logits, batch, self._vocab_size)
-            drawn = draw(logits, uniforms(batch.seeds_R, batch.positions_R))
+        logits.exponentiate(best.values_R, batch.temperature_R if batch.has_temperature else None)
+        apply_filters(logits, batch, self._vocab_size)
+        drawn = draw(logits, uniforms(batch.seeds_R, batch.positions_R))
         return Drawn(
             np.where(batch.is_greedy_R, certain.ids_R, drawn.ids_R),
             np.where(batch.is_greedy_R, 1.0, drawn.shares_R),

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+import torch
+import xgrammar
+
+from tests.support.grammars import allowed_ids, choices, schema
+from tests.support.tiny import build_tokenizer
+from weft.runtime.grammar import BatchMasks, CompiledGrammar, GrammarCompiler
+
+VOCAB_SIZE = 420
+END_ID = 2
+PERSON = schema(
+    {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def compiler() -> GrammarCompiler:
+    """Only cheap descriptions here: no worker is ever started."""
+    return GrammarCompiler(build_tokenizer(), VOCAB_SIZE, [END_ID])
+
+
+@pytest.fixture(scope="module")
+def person(compiler: GrammarCompiler) -> CompiledGrammar:
+    return compiler.compile(PERSON)
+
+
+@pytest.fixture
+def masks() -> Iterator[BatchMasks]:
+    masks = BatchMasks(VOCAB_SIZE)
+    yield masks
+    masks.close()
+
+
+def encode(text: str) -> list[int]:
+    ids: list[int] = build_tokenizer().backend_tokenizer.encode(text).ids
+    return ids
+
+
+def test_rows_equal_single_masks(person: CompiledGrammar, masks: BatchMasks) -> None:
+    rng = random.Random(5)
+    matchers = [person.matcher(), None, person.matcher(), person.matcher()]
+    single = xgrammar.allocate_token_bitmask(1, VOCAB_SIZE)
+    for _ in range(20):
+        masks.start(matchers)
+        together = masks.wait()
+        assert together is not None and together.shape == (4, (VOCAB_SIZE + 31) // 32)
+        assert (together[1] == -1).all()
+        for row, matcher in enumerate(matchers):
+            if matcher is not None:
+                matcher.handle.fill_next_token_bitmask(single)
+                assert torch.equal(together[row], single[0])
+                matcher.accept(rng.choice(allowed_ids(single[0], VOCAB_SIZE)))
+        matchers = [m if m is None or not m.is_terminated else person.matcher() for m in matchers]
+
+
+def test_without_grammars_there_is_no_mask(masks: BatchMasks) -> None:
+    masks.start([None, None])
+    assert masks.wait() is None
+
+
+def test_a_terminated_row_allows_nothing(compiler: GrammarCompiler, masks: BatchMasks) -> None:
+    matcher = compiler.compile(choices("A")).matcher()
+    assert matcher.accept(encode("A")[0]) and matcher.accept(END_ID)
+    assert matcher.is_terminated
+    assert not matcher.accept(END_ID)
+    assert (masks.fill([matcher, None])[0] == 0).all()
+
+
+def test_a_bigger_batch_gets_room(person: CompiledGrammar, masks: BatchMasks) -> None:
+    first = masks.fill([person.matcher()]).clone()
+    assert torch.equal(masks.fill([person.matcher()] * 5), first.repeat(5, 1))
+
+
+def test_a_refused_token_changes_nothing(person: CompiledGrammar, masks: BatchMasks) -> None:
+    matcher = person.matcher()
+    before = masks.fill([matcher]).clone()
+    assert not matcher.accept(encode("A")[0])
+    assert torch.equal(masks.fill([matcher]), before)
+
+
+def test_forks_and_rollbacks(person: CompiledGrammar, masks: BatchMasks) -> None:
+    matcher = person.matcher()
+    start = masks.fill([matcher]).clone()
+    prefix = encode('{"name": "A')
+    assert all(matcher.accept(token_id) for token_id in prefix)
+    twin = matcher.fork()
+    assert all(twin.accept(token_id) for token_id in encode('", "age": 3}'))
+    assert twin.is_completed and not matcher.is_completed
+    matcher.rollback(len(prefix))
+    assert torch.equal(masks.fill([matcher]), start)
+
+
+def test_what_must_come_next_is_known(person: CompiledGrammar) -> None:
+    assert person.matcher().find_jump_forward() == '{"name": "'
+
+
+def test_other_stop_tokens_may_end_an_output(compiler: GrammarCompiler, masks: BatchMasks) -> None:
+    letter = encode("A")[0]
+    grammar = compiler.compile(choices("A"))
+    matcher = grammar.matcher(stop_token_ids=[0])
+    assert matcher.accept(letter)
+    assert allowed_ids(masks.fill([matcher])[0], VOCAB_SIZE) == [0]

@@ -78,20 +78,22 @@ def _vllm(peer: Peer, dtypes: list[str]) -> list[Contender]:
             Contender(kind="vllm", script="http_driver.py", dtype="auto", arguments=(peer.url,))
         ]
     assert peer.python is not None
-    env = _vllm_environment()
+    env = _vllm_environment(peer.python.parents[1])
     return [
         Contender(kind="vllm", script="vllm_driver.py", dtype=dtype, python=peer.python, env=env)
         for dtype in dtypes
     ]
 
 
-def _vllm_environment() -> dict[str, str]:
-    """vLLM on every core of this process; in one process, which was its fastest form."""
+def _vllm_environment(home: Path) -> dict[str, str]:
+    """vLLM on every core of this process; in one process, which was its fastest form. What it
+    compiles stays below its own environment."""
     cores = sorted(os.sched_getaffinity(0))
     return {
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
         "OMP_NUM_THREADS": str(len(cores)),
         "VLLM_CPU_KVCACHE_SPACE": "4",
+        "VLLM_CACHE_ROOT": str(home / "cache"),
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_NO_USAGE_STATS": "1",

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
+from tests.support.bench import TINY
 from weft.runtime.bench.checkpoint import M197, MINI_LIKE, Shape, write_checkpoint
 from weft.runtime.engine.tokenizer import ChatTokenizer
-
-TINY = replace(
-    MINI_LIKE,
-    hidden_size=16,
-    num_layers=1,
-    num_heads=2,
-    num_kv_heads=1,
-    head_dim=8,
-    intermediate_size=16,
-    vocab_size=300,
-)
 
 pytestmark = pytest.mark.slow
 

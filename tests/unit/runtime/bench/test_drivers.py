@@ -8,10 +8,13 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.support.bench import TINY
+from weft.runtime.bench.checkpoint import write_checkpoint
 from weft.runtime.bench.drivers.wire import serve
 
 LIMITS = {"dtype": "auto", "max_context": 64, "max_batch": 4, "seed": 0}
@@ -27,6 +30,12 @@ def test_wire_answers_each_line() -> None:
     serve({"double": double}, lines, out)
     answers = [json.loads(line) for line in out.getvalue().splitlines()]
     assert answers == [{"result": 8}, {"error": "KeyError: 'missing'"}]
+
+
+def test_wire_closes_what_was_opened() -> None:
+    closed: list[bool] = []
+    serve({"close": lambda: closed.append(True)}, io.StringIO(""), io.StringIO())
+    assert closed == [True]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -91,3 +100,16 @@ def test_short_answers_do_not_count(server: ThreadingHTTPServer) -> None:
     driver["load"](model="mini", **LIMITS)
     with pytest.raises(RuntimeError, match=r"wanted 5 tokens, got \[4\]"):
         driver["generate"](prompts=[[1]], num_tokens=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["weft_driver", "transformers_driver"])
+def test_engine_in_this_environment_generates_what_is_asked(name: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", TINY, seed=0)
+    module = importlib.import_module(f"weft.runtime.bench.drivers.{name}")
+    driver = cast("Mapping[str, Callable[..., Any]]", module.open_driver())
+    driver["load"](**{**LIMITS, "model": str(folder), "dtype": "float32"})
+    # The driver itself counts the tokens and raises when there are others.
+    assert driver["generate"](prompts=[[20, 21, 22], [30, 31, 32]], num_tokens=3) > 0.0
+    if "close" in driver:
+        driver["close"]()

@@ -123,9 +123,9 @@ def _check_content(content: _Content, limits: GrammarLimits) -> None:
         raise GrammarRejected(
             "The structural tag holds 'qwen_xml_parameter'.", remedy="Use 'json_schema'."
         )
-    for name in ("min", "max"):
+    for name, most in (("min", limits.max_least), ("max", limits.max_count)):
         count = content.fields.get(name)
-        if isinstance(count, int) and count > limits.max_count:
+        if isinstance(count, int) and count > most:
             raise GrammarRejected(
-                f"The structural tag repeats {count} times.", remedy=f"At most {limits.max_count}."
+                f"The structural tag repeats {count} times.", remedy=f"At most {most}."
             )

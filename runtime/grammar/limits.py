@@ -25,7 +25,10 @@ class GrammarLimits:
     max_choices: int = 1_024
     """Values of one enum, or choices."""
     max_count: int = 10_000
-    """Of minItems, maxLength and their like, and of one repetition in a regex."""
+    """Of maxItems, maxLength and their like, and of one repetition in a regex."""
+    max_least: int = 256
+    """Of minItems, minLength and their like, and of what a regex must repeat. Following a long
+    obligation costs the engine about a millisecond per character, not microseconds."""
     max_regex_length: int = 2_048
     max_repetitions: int = 100_000
     """Product of the bounds of repetitions nested in each other in a regex."""

@@ -69,11 +69,15 @@ class _Cost:
     def _repeat(self, token: str, least: int, most: str) -> None:
         bound = max(least, int(most or 0), 1)
         self._last *= bound
-        if bound > self._limits.max_count or self._last > self._limits.max_repetitions:
+        limits = self._limits
+        if least > limits.max_least:
+            raise self._rejected(
+                f"{token} repeats at least {least} times", f"Ask for {limits.max_least} at most."
+            )
+        if bound > limits.max_count or self._last > limits.max_repetitions:
             raise self._rejected(
                 f"{token} repeats up to {self._last} times in all",
-                f"At most {self._limits.max_repetitions} are allowed, "
-                f"{self._limits.max_count} at one place.",
+                f"At most {limits.max_repetitions} are allowed, {limits.max_count} at one place.",
             )
         self._open[-1] = max(self._open[-1], self._last)
 

@@ -184,10 +184,9 @@ def _check_counts(path: str, node: Schema, limits: GrammarLimits) -> None:
     for keyword in sorted(_COUNTS & node.keys()):
         value = node[keyword]
         is_count = isinstance(value, int) and not isinstance(value, bool)
-        if not is_count or not 0 <= cast(int, value) <= limits.max_count:
-            raise _rejected(
-                path, f"{keyword!r} is {value!r}", f"It must be 0 to {limits.max_count}."
-            )
+        most = limits.max_least if keyword.startswith("min") else limits.max_count
+        if not is_count or not 0 <= cast(int, value) <= most:
+            raise _rejected(path, f"{keyword!r} is {value!r}", f"It must be 0 to {most}.")
 
 
 def _check_strings(path: str, node: Schema) -> None:

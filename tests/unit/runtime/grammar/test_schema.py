@@ -130,6 +130,8 @@ REFUSED: list[tuple[object, str]] = [
     ({"anyOf": []}, "'anyOf' is \\[\\]"),
     ({"enum": list(range(1025))}, "'enum' has 1025 values"),
     (txt(minLength=10**9), "'minLength' is 1000000000"),
+    (arr(minItems=257), "'minItems' is 257"),
+    (arr(maxItems=10_001), "'maxItems' is 10001"),
     (arr(minItems=-1), "'minItems' is -1"),
     (arr(minItems=True), "'minItems' is True"),
 ]  # fmt: skip

@@ -11,6 +11,10 @@ from weft.programs.grammar import GrammarSpec
 
 __all__ = ["build"]
 
+_LOOSE_CHARACTER = r"[^\"\\\r\n]"
+"""What xgrammar allows in a string of limited length: control characters, too."""
+_JSON_CHARACTER = r"[^\0-\x1f\"\\]"
+
 
 def build(spec: GrammarSpec) -> xgrammar.Grammar:
     """JSON comes as ``json.dumps`` writes it: one line, ", " and ": ", no other spaces, so that
@@ -32,9 +36,13 @@ def build(spec: GrammarSpec) -> xgrammar.Grammar:
 
 
 def _json(schema: str) -> xgrammar.Grammar:
-    return xgrammar.Grammar.from_json_schema(
+    grammar = xgrammar.Grammar.from_json_schema(
         schema, any_whitespace=False, separators=(", ", ": "), strict_mode=True
     )
+    rules = str(grammar)
+    if _LOOSE_CHARACTER not in rules:
+        return grammar
+    return xgrammar.Grammar.from_ebnf(rules.replace(_LOOSE_CHARACTER, _JSON_CHARACTER))
 
 
 def _choice_rule(choices: list[str]) -> str:

@@ -31,7 +31,8 @@ class PackedLinear(nn.Module):
         self._bias_O = bias_O
 
     def forward(self, x_RI: torch.Tensor) -> torch.Tensor:
-        product = torch.ops.mkldnn._linear_pointwise(
+        # The overload by name: resolving it anew costs several microseconds a call.
+        product = torch.ops.mkldnn._linear_pointwise.default(
             x_RI, self._packed, self._bias_O, "none", [], ""
         )
         return cast(torch.Tensor, product)

@@ -16,6 +16,10 @@ from tests.unit.runtime.engine.model.cases import (
     reference_logits,
     runner_of,
 )
+from weft.cache.kv_store import KVShape, KVStore
+from weft.errors import UnsupportedFeature
+from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.model.invariance import check_row_invariance
 
 LENS = [27, 5, 14]
 
@@ -83,3 +87,18 @@ def test_without_the_mode_bits_may_differ_but_only_by_rounding() -> None:
     again = packer.run(random_ticks(rng, LENS))
     for one, other in zip(once, again, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_kernels_that_treat_rows_differently_are_found_out() -> None:
+    def uneven(batch: PackedBatch, _: KVStore) -> torch.Tensor:
+        rows = torch.arange(len(batch.token_ids_T), dtype=torch.float32)
+        return (torch.as_tensor(batch.token_ids_T) + rows * 1e-6).unsqueeze(1)
+
+    def even(batch: PackedBatch, _: KVStore) -> torch.Tensor:
+        return torch.as_tensor(batch.token_ids_T).unsqueeze(1)
+
+    shapes = [KVShape(num_kv_heads=1, head_dim=2)]
+    cpu = torch.device("cpu")
+    check_row_invariance(even, shapes, torch.float32, cpu, num_rows=8, vocab_size=97)
+    with pytest.raises(UnsupportedFeature, match="place in the batch"):
+        check_row_invariance(uneven, shapes, torch.float32, cpu, num_rows=8, vocab_size=97)

@@ -36,8 +36,10 @@ class Sampler:
     """A loaded checkpoint that answers batches of chats."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        tokenizer: object = AutoTokenizer.from_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
-        self._tokenizer = cast(ChatTokenizer, tokenizer)
+        self._tokenizer = cast(
+            ChatTokenizer,
+            AutoTokenizer.from_pretrained(folder),  # pyright: ignore[reportUnknownMemberType]
+        )
         model: nn.Module = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
             folder, dtype=torch.float32
         )

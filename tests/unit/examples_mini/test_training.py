@@ -1,5 +1,9 @@
 """The training step: the fast forward pass, the optimizer and the resumable state."""
 
+# torch leaves parts of `linalg`, `tolist` and `step` without types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from pathlib import Path
 from typing import cast
 

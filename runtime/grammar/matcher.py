@@ -50,4 +50,10 @@ class Matcher:
 
     def find_jump_forward(self) -> str:
         """The text that must come next whatever is drawn; empty when there is a choice."""
-        return "" if self.is_terminated else self.handle.find_jump_forward_string()
+        if self.is_terminated:
+            return ""
+        try:
+            return self.handle.find_jump_forward_string()
+        except UnicodeDecodeError as error:
+            # It begins or ends inside a character; what comes before that is certain too.
+            return error.object[: error.start].decode()

@@ -56,7 +56,8 @@ def filtered(probabilities: Floats, sampling: Sampling) -> Floats:
     if sampling.top_p < 1:
         kept = nucleus(kept / kept.sum(), sampling.top_p)
     kept[probabilities < sampling.min_p * probabilities.max()] = 0
-    return kept / kept.sum()
+    shares: Floats = kept / kept.sum()
+    return shares
 
 
 def nucleus(probabilities: Floats, top_p: float) -> Floats:

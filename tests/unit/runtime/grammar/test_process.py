@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -16,7 +16,7 @@ CRASH = "import os; os._exit(3)"
 
 
 @contextmanager
-def child(code: str) -> Iterator[LineProcess]:
+def child(code: str) -> Generator[LineProcess]:
     process = LineProcess([sys.executable, "-I", "-c", code], {})
     try:
         yield process

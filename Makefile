@@ -41,17 +41,20 @@ peers: $(DEV_STAMP) ## install the engines and frameworks that the benches compa
 	$(BIN)/python -m examples.bench.peers
 
 mini: $(DEV_STAMP) ## train the bundled model again, from nothing
-	$(BIN)/python -m examples.mini.train
+	$(BIN)/python -m examples.mini.heldout
+	$(BIN)/python -m examples.mini.train --minutes 60
+	$(BIN)/python -c 'from weft.runtime.model import MINI, write_checksums; write_checksums(MINI)'
+	$(BIN)/python -m examples.mini.evaluate
 
 clean: ## remove every environment, cache and artefact
-	rm -rf $(VENV) .peers dist build trace.html .work
+	rm -rf $(VENV) .peers dist build trace.html weft.db weft.db-wal weft.db-shm .work
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "weft needs Python 3.11 or newer, but '$(PYTHON)' is" \
-			"$$($(PYTHON) --version 2>&1 || echo missing)." \
+			"$$($(PYTHON) --version 2>/dev/null || echo missing)." \
 			"Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "No environment could be made: install your system's python3-venv package." >&2; \

@@ -12,7 +12,16 @@ from weft.errors import InvalidRequest
 from weft.programs.handle import Step, is_step
 from weft.programs.message import Message, Role
 
-__all__ = ["Prompt", "Turn", "excerpt", "fill", "find_steps", "messages_of", "text_of"]
+__all__ = [
+    "Prompt",
+    "Turn",
+    "excerpt",
+    "fill",
+    "find_steps",
+    "last_part",
+    "messages_of",
+    "text_of",
+]
 
 Prompt = str | Message | Step[Any] | Sequence[object]
 """Text, a message, a Step, or a sequence of parts: strings, Steps, Messages, Turns and JSON-able
@@ -109,6 +118,19 @@ def text_of(part: object) -> str:
             f"A prompt part is {part!r}, which is not data.",
             remedy="Give strings, Steps, Messages or JSON-able values.",
         ) from error
+
+
+def last_part(prompt: object) -> object:
+    """The part of a filled prompt that says most about it: what stands at its end."""
+    while True:
+        if isinstance(prompt, Turn):
+            prompt = prompt.parts
+        elif isinstance(prompt, Message):
+            return prompt.content
+        elif isinstance(prompt, list | tuple) and prompt:
+            prompt = cast("Sequence[object]", prompt)[-1]
+        else:
+            return prompt
 
 
 def excerpt(value: object, size: int = 60) -> str:

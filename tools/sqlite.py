@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -131,8 +132,10 @@ async def _ask(task: Task) -> Answer:
     except TimeoutError:
         return {"stopped": f"{task['timeout_s']} s"}
     finally:
-        with suppress(ProcessLookupError):
-            worker.kill()
+        if worker.returncode is None:
+            # Popen's own kill would reap the process where asyncio's watcher waits for it.
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
         await worker.wait()
     return _read_answer(output, worker.returncode, task["timeout_s"])
 

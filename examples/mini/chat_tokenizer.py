@@ -59,7 +59,7 @@ def wrap(
 ) -> ChatTokenizer:
     """Give a trained tokenizer its chat template and the roles of its tokens."""
     # transformers gives this constructor no types.
-    wrapped: object = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped: object = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=end,
         pad_token=pad,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from examples.mini import shop_db as shop
-from examples.mini.shop_nouns import Noun, draw_noun
+from examples.mini.shop_nouns import Noun, Table, draw_noun
 
 Cell = str | int | float | None
 Rows = Sequence[Sequence[Cell]]
@@ -60,8 +60,11 @@ def _ask(rng: Random, wordings: Sequence[str], select: str, tail: str, lead: str
     return Ask(question=rng.choice(wordings), sql=sql, lead=lead, key=key)
 
 
+TABLES: tuple[Table, ...] = ("customers", "products", "orders")
+
+
 def _any_noun(rng: Random) -> Noun:
-    return draw_noun(rng, rng.choices(("customers", "products", "orders"), (2, 2, 3))[0])  # type: ignore[arg-type]
+    return draw_noun(rng, rng.choices(TABLES, (2, 2, 3))[0])
 
 
 def count(rng: Random) -> Ask:
@@ -124,17 +127,19 @@ def superlative(rng: Random) -> Ask:
     return _ask(rng, wordings, f"SELECT {noun.table[:-1]}", tail, f"{phrase} {verb}")
 
 
+COUNTED: tuple[tuple[Table, str], ...] = (
+    ("customers", "city"),
+    ("customers", "tier"),
+    ("products", "category"),
+    *(("orders", group) for group in GROUPS),
+)
+"""What is counted, and for every value of which column."""
+
+
 def per_group(rng: Random) -> Ask:
-    """A count or an average for every value of a column."""
-    table, group = rng.choice(
-        (
-            ("customers", "city"),
-            ("customers", "tier"),
-            ("products", "category"),
-            *(("orders", group) for group in GROUPS),
-        )
-    )
-    noun = draw_noun(rng, table, 2)  # type: ignore[arg-type]
+    """A count or a total for every value of a column."""
+    table, group = rng.choice(COUNTED)
+    noun = draw_noun(rng, table, 2)
     joins = GROUPS[group] if table == "orders" else ()
     if table == "customers" or rng.random() < 0.5:
         phrase, value = f"the number of {noun.text()}", "COUNT(*)"

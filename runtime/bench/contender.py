@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
-import weft
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.machine import has_native_bf16
 from weft.runtime.bench.options import BenchOptions
@@ -67,7 +67,7 @@ def start(contender: Contender) -> Driver:
 
 def own_environment() -> dict[str, str]:
     """What lets a child of this interpreter import the same weft."""
-    home = str(Path(weft.__file__).absolute().parents[1])
+    home = str(Path(str(files("weft"))).absolute().parent)
     return {"PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))}
 
 
@@ -78,20 +78,22 @@ def _vllm(peer: Peer, dtypes: list[str]) -> list[Contender]:
             Contender(kind="vllm", script="http_driver.py", dtype="auto", arguments=(peer.url,))
         ]
     assert peer.python is not None
-    env = _vllm_environment()
+    env = _vllm_environment(peer.python.parents[1])
     return [
         Contender(kind="vllm", script="vllm_driver.py", dtype=dtype, python=peer.python, env=env)
         for dtype in dtypes
     ]
 
 
-def _vllm_environment() -> dict[str, str]:
-    """vLLM on every core of this process; in one process, which was its fastest form."""
+def _vllm_environment(home: Path) -> dict[str, str]:
+    """vLLM on every core of this process; in one process, which was its fastest form. What it
+    compiles stays below its own environment."""
     cores = sorted(os.sched_getaffinity(0))
     return {
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
         "OMP_NUM_THREADS": str(len(cores)),
         "VLLM_CPU_KVCACHE_SPACE": "4",
+        "VLLM_CACHE_ROOT": str(home / "cache"),
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_NO_USAGE_STATS": "1",

@@ -25,6 +25,8 @@ SECONDS, FULL_SECONDS = 0.8, 3.0
 PILOTS = {("decode", 1), ("decode", 8)}
 """Where the variants of a peer are tried: what emulating a dtype costs shows at 8 rows, and with
 more rows it only grows."""
+SLACK_S = 60.0
+"""How far past its deadline a model's last workloads may still start."""
 BUNDLED = Path(__file__).parents[1] / "assets" / "mini"
 
 
@@ -60,7 +62,7 @@ def _bench_model(
     options: BenchOptions,
     deadline: float,
 ) -> None:
-    """Every workload on one model; after ``deadline`` each gets one round."""
+    """Every workload on one model; after ``deadline`` each gets one round, later none."""
     field = Field(
         findings,
         start=start,
@@ -76,6 +78,9 @@ def _bench_model(
             seed=options.seed,
         )
         for workload in _workloads(folder.name, options):
+            if time.monotonic() > deadline + SLACK_S:
+                findings.missing.append(f"{workload.figure('…')}: no time left; ask for --full")
+                continue
             field.race(
                 workload,
                 num_rounds=options.rounds,

@@ -12,7 +12,7 @@ __all__ = ["BenchOptions", "parse_peer"]
 
 DEFAULT_ROUNDS = 3
 FULL_ROUNDS = 9
-DEFAULT_LIMIT_S = 540.0
+DEFAULT_LIMIT_S = 480.0
 FULL_LIMIT_S = 5400.0
 
 

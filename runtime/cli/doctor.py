@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weft.runtime.cli.assets import MINI, mini_problem
 from weft.runtime.cli.machine import (
     cpu_features,
     cpu_model,
@@ -25,6 +24,7 @@ from weft.runtime.cli.machine import (
 )
 from weft.runtime.cli.problem import FAILED
 from weft.runtime.cli.report import print_json
+from weft.runtime.model import MINI, damage_of
 
 __all__ = ["Check", "checks_as_json", "examine", "is_ready", "print_checks", "run_doctor"]
 
@@ -147,9 +147,9 @@ def _torch_gpus() -> Check:
 
 
 def _mini() -> Check:
-    problem = mini_problem(MINI)
-    if problem:
-        return Check(name="mini", status="bad", detail=problem, remedy="Train it: make mini.")
+    damage = damage_of(MINI)
+    if damage:
+        return Check(name="mini", status="bad", detail=damage, remedy="Train it: make mini.")
     return Check(name="mini", status="ok", detail=f"whole, at {MINI}")
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from weft.runtime.cli.assets import MINI
 from weft.runtime.cli.engines import opened_engine
 from weft.runtime.cli.evaluation import (
     EvalProblem,
@@ -21,6 +20,7 @@ from weft.runtime.cli.evaluation import (
 )
 from weft.runtime.cli.report import print_json
 from weft.runtime.engine.model import ModelInfo, open_checkpoint
+from weft.runtime.model import MINI
 
 __all__ = ["EvalOptions", "show_eval", "show_info"]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 from rich.console import Console
+from rich.markup import escape
 
 from weft.programs.entry import Program
 from weft.programs.signature import Arguments
@@ -167,9 +168,10 @@ def _present(outcome: Outcome, options: RunOptions) -> None:
     else:
         value = outcome.value
         print(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
-    Console(stderr=True, highlight=False).print(f"[dim]{_summary(outcome)}[/dim]")
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[dim]{_summary(outcome)}[/dim]")
     if options.trace:
-        Console(stderr=True, highlight=False).print(f"[dim]trace: {options.trace}[/dim]")
+        console.print(f"[dim]trace: {escape(str(options.trace))}[/dim]")
 
 
 def _summary(outcome: Outcome) -> str:

@@ -196,7 +196,9 @@ class Execution(Generic[CallT]):
             self._finish_early(self.fate)
             return
         self.started_s = self.state.elapsed_s()
-        self.state.tell_step(self.step, "started", parent=self.parent)
+        # Inputs have results by now, which say more than their handles did.
+        summary = self.summary if self.call.inputs else ""
+        self.state.tell_step(self.step, "started", parent=self.parent, summary=summary)
         timer = self._start_timer()
         value: object = None
         error: BaseException | None = None

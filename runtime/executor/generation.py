@@ -11,7 +11,7 @@ from weft.programs.calls import GenCall
 from weft.programs.candidates import Arrival, Candidates, arrive, is_candidates
 from weft.programs.handle import Step, note
 from weft.programs.message import Message
-from weft.programs.prompt import excerpt, fill, messages_of, text_of
+from weft.programs.prompt import excerpt, fill, last_part, messages_of, text_of
 from weft.programs.request import Completion, Delta, FinishReason, Request, TokenLogprob
 from weft.programs.sampling import Sampling
 from weft.programs.seeds import step_seed
@@ -87,7 +87,10 @@ class Generation(Execution[GenCall]):
 
     @property
     def summary(self) -> str:
-        return excerpt(self.call.prompt)
+        call = self.call
+        if all(step.is_done and step.error is None for step in call.inputs):
+            return excerpt(last_part(fill(call.prompt)))
+        return excerpt(call.prompt)
 
     @property
     def usage(self) -> Usage:

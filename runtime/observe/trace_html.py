@@ -16,7 +16,8 @@ from weft.runtime.observe.view import RunView, StepView
 
 __all__ = ["StepDetail", "trace_html"]
 
-_FOLDER = "weft.runtime.observe"
+_FOLDER = ("assets", "trace")
+"""Inside ``weft.runtime``."""
 
 
 class StepDetail(Protocol):
@@ -58,7 +59,7 @@ def trace_html(events: Sequence[Event], details: Iterable[StepDetail] = ()) -> s
         "SCRIPT": script,
         "DATA": _script_json(_data(view, summary, words)),
     }
-    pieces = _resource("trace_template.html").split("@")
+    pieces = _resource("page.html").split("@")
     # Odd pieces are names. Filling each in once means that no value is searched for names.
     return "".join(parts[piece] if at % 2 else piece for at, piece in enumerate(pieces))
 
@@ -140,4 +141,4 @@ def _csp_hash(text: str) -> str:
 
 
 def _resource(name: str) -> str:
-    return resources.files(_FOLDER).joinpath(name).read_text(encoding="utf-8")
+    return resources.files("weft.runtime").joinpath(*_FOLDER, name).read_text(encoding="utf-8")

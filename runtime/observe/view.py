@@ -77,6 +77,7 @@ class StepView:
         self.phase = event.phase
         if event.phase == "started" and self.started_s is None:
             self.started_s = event.time_s
+            self.asked = event.summary or self.asked
         elif event.phase == "retrying":
             self.num_retries += 1
             self.texts.clear()

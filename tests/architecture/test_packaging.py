@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.architecture.sources import FOLDERS, ROOT, weft_sources
+from tests.architecture.sources import FOLDERS, ROOT
 
-pytestmark = pytest.mark.slow
+# Builds and installs take long on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -59,14 +60,15 @@ def contents(wheel: Path) -> set[PurePosixPath]:
 
 
 def shipped() -> set[PurePosixPath]:
-    """Where every module and asset of the checkout belongs in a wheel."""
-    modules = {PurePosixPath(source.path.removeprefix("src/weft/")) for source in weft_sources()}
-    assets = {
-        PurePosixPath(path.relative_to(ROOT))
-        for path in (ROOT / "runtime/assets").rglob("*")
+    """Where every file of the checkout's folders belongs in a wheel."""
+    top = {PurePosixPath("weft") / name for name in ("__init__.py", "errors.py", "py.typed")}
+    files = {
+        PurePosixPath("weft") / path.relative_to(ROOT)
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    return {"weft" / path for path in (modules | assets | {PurePosixPath("py.typed")})}
+    return top | files
 
 
 def test_wheel_from_sdist_holds_weft_and_nothing_else(dist: Path) -> None:

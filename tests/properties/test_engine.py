@@ -52,11 +52,12 @@ async def test_cancelling_at_random_moments_returns_every_gauge(
             for task in rng.sample(tasks, k=5):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        stats = engine.stats()
         for _ in range(3000):
-            stats = engine.stats()
             if stats.num_running == stats.num_waiting == stats.num_blocks_used == 0:
                 break
             await asyncio.sleep(0.001)
+            stats = engine.stats()
         assert (stats.num_running, stats.num_waiting, stats.num_blocks_used) == (0, 0, 0)
         # Nothing is left that would keep a prompt from having the whole pool.
         whole = Request(

@@ -45,7 +45,8 @@ def masks() -> Iterator[BatchMasks]:
 
 
 def directly(spec: GrammarSpec, reference: xgrammar.GrammarCompiler) -> xgrammar.GrammarMatcher:
-    """By xgrammar's own entry points where they speak of the same language."""
+    """By xgrammar's own entry points where they speak of the same language; in strings of limited
+    length they allow what JSON forbids."""
     if spec.kind == "json_schema" and "Length" not in spec.text:
         compiled = reference.compile_json_schema(
             spec.text, any_whitespace=False, separators=(", ", ": ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["collect", "greedy", "opened", "request"]
 
 
 @asynccontextmanager
-async def opened(folder: Path, config: EngineConfig | None = None) -> AsyncIterator[Engine]:
+async def opened(folder: Path, config: EngineConfig | None = None) -> AsyncGenerator[Engine]:
     """An engine on a checkpoint, closed at the end."""
     engine = await open_engine(str(folder), config=config)
     try:

@@ -55,7 +55,7 @@ def build_checkpoint(folder: Path, *, seed: int = 0) -> Path:
         max_position_embeddings=512,
         initializer_range=0.4,
         tie_word_embeddings=True,
-        eos_token_id=fast.eos_token_id,
+        eos_token_id=fast.backend_tokenizer.token_to_id("<|im_end|>"),
     )
     Qwen3ForCausalLM(config).save_pretrained(folder)
     fast.save_pretrained(folder)

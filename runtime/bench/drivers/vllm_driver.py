@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 __all__ = ["open_driver"]
@@ -19,8 +21,12 @@ class _Vllm:
         self._llm: Any = None
 
     def load(self, *, model: str, dtype: str, max_context: int, max_batch: int, seed: int) -> str:
+        # Its compile cache knows a model by the path it was given. A bare name is the same name
+        # in whatever temporary folder the checkpoint lies this time.
+        folder = Path(model)
+        os.chdir(folder.parent)
         self._llm = self._api.LLM(
-            model,
+            folder.name,
             dtype=dtype,
             skip_tokenizer_init=True,
             enable_prefix_caching=False,

@@ -28,10 +28,12 @@ def take_stdout() -> TextIO:
 
 
 def serve(operations: Operations, lines: TextIO, out: TextIO) -> None:
-    """Answer each line until the input ends."""
+    """Answer each line until the input ends, then call the operation ``close`` if there is one."""
     for line in lines:
         out.write(json.dumps(_answer(operations, json.loads(line))) + "\n")
         out.flush()
+    if "close" in operations:
+        operations["close"]()
 
 
 def _answer(operations: Operations, call: dict[str, object]) -> dict[str, object]:

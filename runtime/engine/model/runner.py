@@ -20,6 +20,7 @@ from weft.runtime.engine.model.families import family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
 from weft.runtime.engine.model.fused import fuse
 from weft.runtime.engine.model.info import ModelInfo, describe
+from weft.runtime.engine.model.invariance import check_row_invariance
 from weft.runtime.engine.model.layout import AttentionLayout, plan_fixed, plan_layout
 from weft.runtime.engine.model.loading import load_weights, move
 from weft.runtime.engine.model.placement import (
@@ -57,7 +58,8 @@ class ModelRunner:
         """Takes the model over: its attention is replaced and, with ``is_fused``, most of its
         modules are (see ``weft.runtime.engine.model.fused``).
 
-        Raises: ModelLoadError when the architecture is not verified.
+        Raises: ModelLoadError when the architecture is not verified; UnsupportedFeature when
+        the machine's kernels cannot give the same bits in any place of a batch.
         """
         config = cast(DecoderConfig, model.config)
         family = family_of(config.model_type)
@@ -75,6 +77,15 @@ class ModelRunner:
         if is_fused:
             fuse(decoder, family, is_deterministic=is_deterministic)
         self._model = decoder
+        if is_deterministic:
+            check_row_invariance(
+                self.forward,
+                self.layers,
+                self.dtype,
+                self.device,
+                num_rows=TILE_ROWS,
+                vocab_size=self.vocab_size,
+            )
 
     @classmethod
     def load(
@@ -90,11 +101,14 @@ class ModelRunner:
         """Load ``mini``, a folder or a hub id, or take over a model that is already in memory.
 
         ``dtype``: see ``choose_dtype``; a model in memory keeps its own with ``auto``.
-        ``num_threads`` sets torch's threads for the whole process. ``deterministic``: the logits
-        of a token are bit-identical whatever shares its batch, however its prompt was cut, and
-        whether its prefix was computed or found in the cache; see ARCHITECTURE.md for the price.
+        ``num_threads`` sets torch's threads for the whole process.
 
-        Raises: ModelLoadError.
+        ``deterministic``: the logits of a token are bit-identical whatever shares its batch,
+        however its prompt was cut, and whether its prefix was computed or found in the cache, on
+        one machine with one number of threads. Everything then runs in tiles of ``TILE_ROWS``
+        rows and spans of keys whose length only the position decides: see there for the price.
+
+        Raises: ModelLoadError; UnsupportedFeature when this machine cannot be deterministic.
         """
         if num_threads is not None:
             torch.set_num_threads(num_threads)

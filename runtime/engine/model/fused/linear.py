@@ -31,7 +31,8 @@ class PackedLinear(nn.Module):
         self._bias_O = bias_O
 
     def forward(self, x_RI: torch.Tensor) -> torch.Tensor:
-        product = torch.ops.mkldnn._linear_pointwise(
+        # The overload by name: resolving it anew costs several microseconds a call.
+        product = torch.ops.mkldnn._linear_pointwise.default(
             x_RI, self._packed, self._bias_O, "none", [], ""
         )
         return cast(torch.Tensor, product)
@@ -69,4 +70,4 @@ def _is_packable(weight_OI: torch.Tensor) -> bool:
 
 
 def _has_onednn() -> bool:
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return bool(torch.backends.mkldnn.is_available())

@@ -80,6 +80,12 @@ def test_file_that_does_not_import_is_refused(tmp_path: Path, text: str, said: s
 def test_only_program_needs_no_name() -> None:
     assert choose_program({"brief": 1}, None, file="team.py") == 1
     assert choose_program({"brief": 1, "merge": 2}, "merge", file="team.py") == 2
+
+
+def test_program_named_like_the_file_needs_no_name() -> None:
+    programs = {"lookup": 1, "analyst": 2}
+    assert choose_program(programs, None, file="some/analyst.py") == 2
+    assert choose_program(programs, "lookup", file="some/analyst.py") == 1
     assert choose_program({"brief": 1, "team": 2}, None, file="some/team.py") == 2
 
 

@@ -1,0 +1,115 @@
+"""The drivers that can run here: the wire itself, and the one for servers."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.support.bench import TINY
+from weft.runtime.bench.checkpoint import write_checkpoint
+from weft.runtime.bench.drivers.wire import serve
+
+LIMITS = {"dtype": "auto", "max_context": 64, "max_batch": 4, "seed": 0}
+
+
+def double(value: int) -> int:
+    return 2 * value
+
+
+def test_wire_answers_each_line() -> None:
+    lines = io.StringIO('{"operation": "double", "value": 4}\n{"operation": "missing"}\n')
+    out = io.StringIO()
+    serve({"double": double}, lines, out)
+    answers = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert answers == [{"result": 8}, {"error": "KeyError: 'missing'"}]
+
+
+def test_wire_closes_what_was_opened() -> None:
+    closed: list[bool] = []
+    serve({"close": lambda: closed.append(True)}, io.StringIO(""), io.StringIO())
+    assert closed == [True]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves a model ``/models/mini`` that always writes what is asked for, but for ``short``."""
+
+    bodies: list[dict[str, Any]]
+    short: int
+
+    def do_GET(self) -> None:
+        self._answer({"data": [{"id": "/models/mini"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.bodies.append(body)
+        self._answer({"usage": {"completion_tokens": body["max_tokens"] - self.short}})
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+    def _answer(self, data: object) -> None:
+        content = json.dumps(data).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    Handler.bodies, Handler.short = [], 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield http
+        http.shutdown()
+        thread.join()
+
+
+def operations(server: ThreadingHTTPServer) -> Mapping[str, Callable[..., Any]]:
+    module = importlib.import_module("weft.runtime.bench.drivers.http_driver")
+    opened = module.open_driver(f"http://127.0.0.1:{server.server_port}")
+    return cast("Mapping[str, Callable[..., Any]]", opened)
+
+
+def test_server_gets_token_ids_and_fixed_lengths(server: ThreadingHTTPServer) -> None:
+    driver = operations(server)
+    driver["load"](model="/tmp/x/mini", **LIMITS)
+    assert driver["generate"](prompts=[[1, 2], [3, 4]], num_tokens=5) > 0.0
+    asked = {(*body["prompt"], body["max_tokens"], body["ignore_eos"]) for body in Handler.bodies}
+    assert asked == {(1, 2, 5, True), (3, 4, 5, True)}
+    assert {body["model"] for body in Handler.bodies} == {"/models/mini"}
+
+
+def test_server_with_another_model_is_refused(server: ThreadingHTTPServer) -> None:
+    with pytest.raises(RuntimeError, match="not 'm197'"):
+        operations(server)["load"](model="/tmp/x/m197", **LIMITS)
+
+
+def test_short_answers_do_not_count(server: ThreadingHTTPServer) -> None:
+    Handler.short = 1
+    driver = operations(server)
+    driver["load"](model="mini", **LIMITS)
+    with pytest.raises(RuntimeError, match=r"wanted 5 tokens, got \[4\]"):
+        driver["generate"](prompts=[[1]], num_tokens=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["weft_driver", "transformers_driver"])
+def test_engine_in_this_environment_generates_what_is_asked(name: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", TINY, seed=0)
+    module = importlib.import_module(f"weft.runtime.bench.drivers.{name}")
+    driver = cast("Mapping[str, Callable[..., Any]]", module.open_driver())
+    driver["load"](**{**LIMITS, "model": str(folder), "dtype": "float32"})
+    # The driver itself counts the tokens and raises when there are others.
+    assert driver["generate"](prompts=[[20, 21, 22], [30, 31, 32]], num_tokens=3) > 0.0
+    if "close" in driver:
+        driver["close"]()

@@ -1,0 +1,31 @@
+"""What a figure was measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weft.runtime.bench.machine import commit_of, describe_machine, has_native_bf16
+
+OLD = "model name\t: Abacus 1\nflags\t\t: fpu avx512f avx512_vnni\n"
+NEW = "model name\t: Abacus 2\nflags\t\t: fpu amx_bf16\n"
+ARM = "Features\t: fp asimd bf16\n"
+
+
+@pytest.mark.parametrize(("text", "expected"), [(OLD, False), (NEW, True), (ARM, True)])
+def test_native_bf16_is_read_from_the_flags(text: str, expected: bool) -> None:
+    assert has_native_bf16(text) is expected
+
+
+def test_machine_names_processor_and_versions() -> None:
+    machine = describe_machine(OLD)
+    assert machine["cpu"] == "Abacus 1"
+    assert machine["has_native_bf16"] == 0
+    assert isinstance(machine["num_cores"], int) and machine["num_cores"] >= 1
+    assert machine["python"]
+
+
+def test_no_commit_outside_a_checkout(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == ""
+    assert commit_of(tmp_path / "missing") == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import cast
 
 import xgrammar
@@ -11,9 +12,13 @@ from weft.programs.grammar import GrammarSpec
 
 __all__ = ["build"]
 
-_LOOSE_CHARACTER = r"[^\"\\\r\n]"
-"""What xgrammar allows in a string of limited length: control characters, too."""
-_JSON_CHARACTER = r"[^\0-\x1f\"\\]"
+_COUNTED_CHARACTER = re.compile(
+    r'^(\w*characters\w* ::= )\(\(\[\^\\"\\\\\\r\\n\]\)\)$', re.MULTILINE
+)
+"""How xgrammar 0.2.8 spells one character of a string whose length is limited: it lets raw control
+characters through, which no JSON parser reads, and no escape."""
+_JSON_CHARACTER = r"""([^\0-\x1f\"\\] | "\\" [\"\\/bfnrt])"""
+"""One character, or one escape that stands for one; \\u may be half of a character."""
 
 
 def build(spec: GrammarSpec) -> xgrammar.Grammar:
@@ -39,10 +44,9 @@ def _json(schema: str) -> xgrammar.Grammar:
     grammar = xgrammar.Grammar.from_json_schema(
         schema, any_whitespace=False, separators=(", ", ": "), strict_mode=True
     )
-    rules = str(grammar)
-    if _LOOSE_CHARACTER not in rules:
-        return grammar
-    return xgrammar.Grammar.from_ebnf(rules.replace(_LOOSE_CHARACTER, _JSON_CHARACTER))
+    text = str(grammar)
+    repaired = _COUNTED_CHARACTER.sub(lambda match: match[1] + _JSON_CHARACTER, text)
+    return grammar if repaired == text else xgrammar.Grammar.from_ebnf(repaired)
 
 
 def _choice_rule(choices: list[str]) -> str:

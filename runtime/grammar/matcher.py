@@ -54,6 +54,6 @@ class Matcher:
             return ""
         try:
             return self.handle.find_jump_forward_string()
-        except UnicodeDecodeError:
-            # What is forced ends inside a character: that is no text yet.
-            return ""
+        except UnicodeDecodeError as error:
+            # It begins or ends inside a character; what comes before that is certain too.
+            return error.object[: error.start].decode()

@@ -75,7 +75,7 @@ def test_choices_are_literal() -> None:
     assert not allows(grammar, "x")
 
 
-def test_ten_thousand_grammars_stay_under_the_cap() -> None:
+def test_ever_new_grammars_stay_under_the_cap() -> None:
     """What is kept levels off, although every description is new."""
     compiler = make(GrammarLimits(cache_bytes=100_000))
     kept: list[GrammarStats] = []
@@ -89,7 +89,7 @@ def test_ten_thousand_grammars_stay_under_the_cap() -> None:
 
 def test_threads_that_ask_for_the_same_compile_it_once() -> None:
     compiler = make()
-    properties: dict[str, dict[str, str]] = {f"p{i}": {} for i in range(20)}
+    properties = {f"p{i}": {"type": "null"} for i in range(20)}
     spec = schema({"type": "object", "properties": properties})
     with ThreadPoolExecutor(8) as threads:
         grammars = list(threads.map(compiler.compile, [spec] * 16))

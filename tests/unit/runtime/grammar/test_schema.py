@@ -152,6 +152,25 @@ def test_corpus_passes(wanted: object) -> None:
     check_schema(wanted, LIMITS)
 
 
+@pytest.mark.parametrize(
+    "wanted", [txt(maxLength=6), txt(minLength=1), obj(propertyNames={"maxLength": 3})]
+)
+def test_counted_strings_hold_escapes_and_no_raw_controls(
+    wanted: object, compiler: xgrammar.GrammarCompiler
+) -> None:
+    """xgrammar 0.2.8 alone lets control characters through here, and escapes not."""
+    grammar = compiler.compile_grammar(build(schema(wanted)))
+    frame = '{{"{}": 1}}' if "propertyNames" in str(wanted) else '"{}"'
+
+    def is_allowed(inside: str) -> bool:
+        matcher = xgrammar.GrammarMatcher(grammar)
+        return matcher.accept_string(frame.format(inside)) and matcher.is_completed()
+
+    assert not any(is_allowed(chr(control)) for control in range(32))
+    assert all(is_allowed(text) for text in ("\\n", "é", '\\"', "\\\\", "a/", "\U0001f600"))
+    assert not any(is_allowed(text) for text in ("\\", '"', "\\x", "\\u00e9"))
+
+
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"

@@ -188,4 +188,5 @@ def test_masking_stays_inside_the_row(vocab_size: int) -> None:
     bits[0] = False
     words = torch.as_tensor(np.packbits(bits, bitorder="little").view(np.int32))[None]
     HostLogits(logits, Scratch()).mask(words)
-    assert memory.tolist() == [7.0] * 32 + [-math.inf] + [7.0] * (vocab_size + 31)
+    expected = torch.tensor([7.0] * 32 + [-math.inf] + [7.0] * (vocab_size + 31))
+    assert torch.equal(memory, expected)

@@ -11,14 +11,18 @@ from weft.errors import ToolArgumentsInvalid
 from weft.programs.grammar import GrammarSpec
 from weft.programs.message import Message, ToolCall
 from weft.programs.output import Output
+from weft.programs.tool_calls import (
+    CALL_BEGIN,
+    TagFormat,
+    calls_in_text,
+    calls_only,
+    structural_tag,
+)
 from weft.tools import ParsedCall, parse_tool_calls
 
 __all__ = ["Said", "answer_output", "turn_output"]
 
 T = TypeVar("T")
-
-_TRIGGER = "<tool_call>"
-_Format = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ def turn_output(answer: Output[T], schemas: Sequence[Mapping[str, object]]) -> O
 
     return Output(
         name=f"a tool call or {answer.name}",
-        grammar=_spec(_turn_format(answer.grammar, schemas)),
+        grammar=structural_tag(_turn_format(answer.grammar, schemas)),
         parse=parse,
     )
 
@@ -54,11 +58,11 @@ def answer_output(answer: Output[T]) -> Output[Said[T]]:
     """A turn that can only give the answer: tools are known, and no longer to be called."""
 
     def parse(text: str) -> Said[T]:
-        if answer.grammar is None and _TRIGGER in text:
+        if answer.grammar is None and CALL_BEGIN in text:
             raise ValueError("it calls a tool where no call is left")
         return _answered(answer, text)
 
-    grammar = answer.grammar or _spec({"type": "any_text", "excludes": [_TRIGGER]})
+    grammar = answer.grammar or structural_tag({"type": "any_text", "excludes": [CALL_BEGIN]})
     return Output(
         name=answer.name,
         grammar=grammar,
@@ -84,35 +88,13 @@ def _answered(answer: Output[T], text: str) -> Said[T]:
     return Said(message=message, answers=(answer.parse(text),))
 
 
-def _spec(format: _Format) -> GrammarSpec:
-    text = json.dumps({"type": "structural_tag", "format": format}, ensure_ascii=False)
-    return GrammarSpec(kind="structural_tag", text=text)
-
-
-def _turn_format(answer: GrammarSpec | None, schemas: Sequence[Mapping[str, object]]) -> _Format:
-    tags = [_tag(schema) for schema in schemas]
+def _turn_format(answer: GrammarSpec | None, schemas: Sequence[Mapping[str, object]]) -> TagFormat:
     if answer is None:
-        return {"type": "triggered_tags", "triggers": [_TRIGGER], "tags": tags}
-    calls: _Format = {
-        "type": "tags_with_separator",
-        "tags": tags,
-        "separator": "\n",
-        "at_least_one": True,
-    }
-    return {"type": "or", "elements": [calls, _answer_format(answer)]}
+        return calls_in_text(schemas)
+    return {"type": "or", "elements": [calls_only(schemas), _answer_format(answer)]}
 
 
-def _tag(schema: Mapping[str, object]) -> _Format:
-    """One tool's call, exactly as Hermes templates write it."""
-    return {
-        "type": "tag",
-        "begin": f'{_TRIGGER}\n{{"name": {json.dumps(schema["name"])}, "arguments": ',
-        "content": {"type": "json_schema", "json_schema": schema["parameters"]},
-        "end": "}\n</tool_call>",
-    }
-
-
-def _answer_format(spec: GrammarSpec) -> _Format:
+def _answer_format(spec: GrammarSpec) -> TagFormat:
     """A grammar as part of a structural tag."""
     match spec.kind:
         case "json_schema":
@@ -128,4 +110,4 @@ def _answer_format(spec: GrammarSpec) -> _Format:
             choices = [{"type": "const_string", "value": text} for text in texts]
             return {"type": "or", "elements": choices}
         case "structural_tag":
-            return cast("_Format", json.loads(spec.text)["format"])
+            return cast("TagFormat", json.loads(spec.text)["format"])

@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from weft.runtime.bench.driver import Driver
-from weft.runtime.bench.machine import has_native_bf16
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.peers import Peer, find_peer
+from weft.runtime.machine import has_native_bf16
 
 __all__ = ["Contender", "engine_contenders", "own_environment", "start"]
 

@@ -13,25 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from weft.errors import EngineError
+from weft.errors import PeerFailed
 
-__all__ = ["DRIVERS", "Driver", "PeerFailed"]
+__all__ = ["DRIVERS", "Driver"]
 
 DRIVERS = Path(__file__).parent / "drivers"
 """The scripts that drive the contenders, and ``wire.py``, which connects one to its pipes."""
 TAIL_CHARS = 600
 GRACE_S = 10.0
-
-
-class PeerFailed(EngineError):
-    """A contender did not start, answered with an error, or answered too late.
-
-    ``peer`` says which one, as its Driver was told.
-    """
-
-    def __init__(self, what: str, *, peer: str, remedy: str = "") -> None:
-        super().__init__(what, remedy=remedy)
-        self.peer = peer
 
 
 class Driver:

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from weft.errors import PeerFailed
 from weft.runtime.bench.contender import Contender
-from weft.runtime.bench.driver import Driver, PeerFailed
+from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.interleave import interleave, median_ratio
 from weft.runtime.bench.workload import Workload

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from weft.errors import PeerFailed
 from weft.runtime.bench.contender import own_environment
-from weft.runtime.bench.driver import Driver, PeerFailed
+from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.interleave import interleave, median_ratio
 from weft.runtime.bench.options import BenchOptions

@@ -8,9 +8,9 @@ from pathlib import Path
 from weft.errors import InvalidRequest
 from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
-from weft.runtime.bench.machine import commit_of, describe_machine
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
+from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.report import BenchReport
 
 __all__ = ["Bench", "bench_names", "run_bench"]

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from weft.runtime.bench.driver import PeerFailed
+from weft.errors import PeerFailed
 
 __all__ = ["Generator", "Workload"]
 

@@ -100,6 +100,10 @@ def bench(
         typer.Option("--peer", metavar="KIND=URL", help="Compare with this peer; repeatable."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Measure more, for longer.")] = False,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", metavar="N", help="Interleaved rounds per figure."),
+    ] = None,
     seed: Seed = 0,
     json_output: Annotated[
         bool,
@@ -115,6 +119,7 @@ def bench(
             words=words or (),
             peers=peers or (),
             is_full=full,
+            num_rounds=rounds,
             seed=seed,
             as_json=json_output,
         )

@@ -24,6 +24,7 @@ class BenchRequest:
     peers: Sequence[str] = ()
     """``KIND=URL`` each."""
     is_full: bool = False
+    num_rounds: int | None = None
     seed: int = 0
     as_json: bool = False
 
@@ -37,6 +38,7 @@ def show_bench(asked: BenchRequest) -> None:
     options = BenchOptions(
         peers=dict(parse_peer(peer) for peer in asked.peers),
         is_full=asked.is_full,
+        num_rounds=asked.num_rounds,
         seed=asked.seed,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )

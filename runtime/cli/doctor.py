@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weft.runtime.cli.machine import (
+from weft.runtime.cli.problem import FAILED
+from weft.runtime.cli.report import print_json
+from weft.runtime.machine import (
     cpu_features,
     cpu_model,
     memory,
     num_usable_cpus,
     os_name,
 )
-from weft.runtime.cli.problem import FAILED
-from weft.runtime.cli.report import print_json
 from weft.runtime.model import MINI, damage_of
 
 __all__ = ["Check", "checks_as_json", "examine", "is_ready", "print_checks", "run_doctor"]

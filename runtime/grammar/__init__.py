@@ -6,7 +6,6 @@ from weft.runtime.grammar.compiler import CompiledGrammar, GrammarCompiler, Gram
 from weft.runtime.grammar.limits import GrammarLimits
 from weft.runtime.grammar.masks import BatchMasks
 from weft.runtime.grammar.matcher import Matcher
-from weft.runtime.grammar.tool_calls import tool_call_tag
 
 __all__ = [
     "BatchMasks",
@@ -15,5 +14,4 @@ __all__ = [
     "GrammarLimits",
     "GrammarStats",
     "Matcher",
-    "tool_call_tag",
 ]

@@ -22,7 +22,8 @@ class Store(Protocol):
         ...
 
     async def put_step(self, record: StepRecord) -> None:
-        """Record a Step as it is now. The key is ``(run_id, lineage)``; the last call wins.
+        """Record a Step as it is now. The key is ``(run_id, lineage)``; the last call wins until
+        the Step is finished: a finished Step never changes.
 
         The executor calls it once per Step, when the Step has ended.
         """

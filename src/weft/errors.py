@@ -30,7 +30,8 @@
     │   ├── EngineClosed            submitted after close
     │   ├── EngineOverloaded        no room, try later
     │   ├── EngineDied              the engine's loop stopped; the cause is chained
-    │   └── LogitsInvalid           the model computed numbers that cannot be drawn from
+    │   ├── LogitsInvalid           the model computed numbers that cannot be drawn from
+    │   └── PeerFailed              an engine or framework that a bench compares with
     └── JournalError                stored state
         ├── JournalCorrupt          what was read cannot be what was written
         └── ReplayMismatch          the program no longer matches its record
@@ -58,6 +59,7 @@ __all__ = [
     "ModelLoadError",
     "OutputInvalid",
     "OutputTruncated",
+    "PeerFailed",
     "ProgramError",
     "ReplayMismatch",
     "StepFormatted",
@@ -216,6 +218,17 @@ class EngineDied(EngineError):
 
 class LogitsInvalid(EngineError):
     """One sequence's logits are not numbers; the other sequences are not affected."""
+
+
+class PeerFailed(EngineError):
+    """A contender of a bench did not start, answered with an error, or answered too late.
+
+    ``peer`` says which one.
+    """
+
+    def __init__(self, what: str, *, peer: str, remedy: str = "") -> None:
+        super().__init__(what, remedy=remedy)
+        self.peer = peer
 
 
 class JournalError(WeftError):

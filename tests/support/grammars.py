@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from weft.programs.grammar import GrammarSpec
-from weft.runtime.grammar import tool_call_tag
+from weft.programs.tool_calls import tool_call_tag
 
 __all__ = [
     "CORPUS",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from weft.runtime.bench.driver import Driver, PeerFailed
+from weft.errors import PeerFailed
+from weft.runtime.bench.driver import Driver
 
 SCRIPT = """
 import os, sys, time

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from weft.errors import PeerFailed
 from weft.runtime.bench.contender import Contender
-from weft.runtime.bench.driver import Driver, PeerFailed
+from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.field import Field
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.workload import Workload

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from weft.errors import PeerFailed
 from weft.runtime.bench import overhead
 from weft.runtime.bench.contender import own_environment
-from weft.runtime.bench.driver import Driver, PeerFailed
+from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import measure_overhead
 

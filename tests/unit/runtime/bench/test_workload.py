@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import pytest
 
-from weft.runtime.bench.driver import PeerFailed
+from weft.errors import PeerFailed
 from weft.runtime.bench.workload import Workload
 
 

@@ -42,16 +42,14 @@ def test_no_name_lists_the_benches() -> None:
 
 
 def test_options_reach_the_bench(asked: list[BenchOptions]) -> None:
-    result = weft("overhead", "--peer", "vllm=http://localhost:1", "--full", "--seed", "3")
+    peer = "vllm=http://localhost:1"
+    result = weft("overhead", "--peer", peer, "--full", "--seed", "3", "--rounds", "5")
     assert result.exit_code == 0, result.output
     assert "speed" in result.stdout
     assert result.stderr == "measuring\n"
     (options,) = asked
-    assert (options.peers, options.is_full, options.seed) == (
-        {"vllm": "http://localhost:1"},
-        True,
-        3,
-    )
+    assert options.peers == {"vllm": "http://localhost:1"}
+    assert (options.is_full, options.seed, options.rounds) == (True, 3, 5)
 
 
 @pytest.mark.usefixtures("asked")
@@ -74,6 +72,7 @@ def test_json_goes_to_standard_output_or_into_a_file(tmp_path: Path) -> None:
         (["overhead", "file.json"], "got ['file.json'] besides 'overhead'"),
         (["overhead", "--json", "/no/such/folder/x.json"], "There is no folder"),
         (["overhead", "--peer", "vllm"], "not KIND=URL"),
+        (["overhead", "--rounds", "0"], "num_rounds is 0."),
     ],
 )
 def test_mistake_exits_with_2(arguments: list[str], said: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 from tests.support.grammars import CORPUS, choices, ebnf, regex, schema
 from weft.errors import GrammarRejected, InvalidRequest
 from weft.programs.grammar import GrammarSpec
-from weft.runtime.grammar import GrammarLimits, tool_call_tag
+from weft.programs.tool_calls import tool_call_tag
+from weft.runtime.grammar import GrammarLimits
 from weft.runtime.grammar.check import check_spec, is_cheap
 
 LIMITS = GrammarLimits()
@@ -85,11 +86,9 @@ def test_limits_must_be_positive() -> None:
         GrammarLimits(max_depth=0)
 
 
-def test_tool_tags_need_a_known_tool_and_style() -> None:
+def test_tool_tags_need_a_known_tool() -> None:
     tools = [{"name": "add", "parameters": {"type": "object"}}]
     with pytest.raises(GrammarRejected, match="'sub' among \\['add'\\]"):
         tool_call_tag(tools, required="sub")
-    with pytest.raises(GrammarRejected, match="style is 'xml'"):
-        tool_call_tag(tools, style="xml")
     with pytest.raises(GrammarRejected, match="among \\[\\]"):
         tool_call_tag([])

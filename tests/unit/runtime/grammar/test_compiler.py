@@ -12,12 +12,12 @@ from tests.support.grammars import TOOLS, choices, ebnf, regex, schema
 from tests.support.tiny import build_tokenizer
 from weft.errors import GrammarRejected
 from weft.programs.grammar import GrammarSpec
+from weft.programs.tool_calls import tool_call_tag
 from weft.runtime.grammar import (
     CompiledGrammar,
     GrammarCompiler,
     GrammarLimits,
     GrammarStats,
-    tool_call_tag,
 )
 
 VOCAB_SIZE = 420

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from weft.runtime.bench.machine import commit_of, describe_machine, has_native_bf16
+from weft.runtime.bench.provenance import commit_of, describe_machine
 
 OLD = "model name\t: Abacus 1\nflags\t\t: fpu avx512f avx512_vnni\n"
-NEW = "model name\t: Abacus 2\nflags\t\t: fpu amx_bf16\n"
-ARM = "Features\t: fp asimd bf16\n"
-
-
-@pytest.mark.parametrize(("text", "expected"), [(OLD, False), (NEW, True), (ARM, True)])
-def test_native_bf16_is_read_from_the_flags(text: str, expected: bool) -> None:
-    assert has_native_bf16(text) is expected
 
 
 def test_machine_names_processor_and_versions() -> None:

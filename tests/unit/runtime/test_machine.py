@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from weft.runtime.cli.machine import cpu_features, cpu_model, memory
+from weft.runtime.machine import cpu_features, cpu_model, has_native_bf16, memory
 
 INTEL = "processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu amx_bf16 avx2 sse\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
@@ -15,6 +15,11 @@ def test_features_are_the_known_ones_in_their_order() -> None:
     assert cpu_features(INTEL) == ("avx2", "amx_bf16")
     assert cpu_features(ARM) == ("asimd", "bf16")
     assert cpu_features("") == ()
+
+
+def test_native_bf16_is_read_from_the_features() -> None:
+    assert has_native_bf16(INTEL) and has_native_bf16(ARM)
+    assert not has_native_bf16("flags\t\t: fpu avx512f avx512_vnni\n")
 
 
 def test_model_falls_back_to_the_architecture() -> None:

@@ -7,10 +7,19 @@ import platform
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Memory", "cpu_features", "cpu_model", "memory", "num_usable_cpus", "os_name"]
+__all__ = [
+    "Memory",
+    "cpu_features",
+    "cpu_model",
+    "has_native_bf16",
+    "memory",
+    "num_usable_cpus",
+    "os_name",
+]
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
 """Instruction sets that make matrix products fast, as /proc/cpuinfo calls them."""
+BF16_FEATURES = {"amx_bf16", "avx512_bf16", "bf16"}
 
 
 class Memory(NamedTuple):
@@ -39,6 +48,11 @@ def cpu_features(cpuinfo: str | None = None) -> tuple[str, ...]:
     text = _cpuinfo(cpuinfo)
     flags = set((_first_value(text, "flags") or _first_value(text, "Features")).split())
     return tuple(feature for feature in FEATURES if feature in flags)
+
+
+def has_native_bf16(cpuinfo: str | None = None) -> bool:
+    """Whether the processor multiplies bfloat16 matrices itself rather than in emulation."""
+    return not BF16_FEATURES.isdisjoint(cpu_features(cpuinfo))
 
 
 def memory(root: Path = Path("/")) -> Memory:

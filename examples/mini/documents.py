@@ -15,8 +15,8 @@ from examples.mini.chat_tokenizer import ChatTokenizer
 from examples.mini.problem import Problem
 from examples.mini.tokenizer import END_OF_TEXT, TURN_END, TURN_START, render
 
-BUCKETS = (40, 56, 74, 80, 104, 144, 224, 448)
-"""Padded lengths. Few, since each is compiled once; a longer document is dropped."""
+BUCKETS = (32, 40, 46, 52, 56, 60, 64, 68, 76, 88, 104, 128, 160, 208, 280, 448)
+"""Padded lengths; a longer document is dropped."""
 BATCH_TOKENS = 2048
 """Tokens of one batch, padding included."""
 

@@ -24,14 +24,14 @@ EXTRAS: Mapping[str, Generator] = {
 """What is trained but has no held-out file of its own."""
 
 WEIGHTS: Mapping[str, int] = {
-    "countdown": 39,
-    "countdown_late": 5,
-    "tools": 5,
+    "countdown": 50,
+    "countdown_late": 8,
+    "tools": 4,
     "shop_split": 5,
-    "shop_sql": 20,
+    "shop_sql": 10,
     "shop_answer": 5,
     "extract": 6,
-    "judge": 12,
+    "judge": 9,
     "small_talk": 3,
 }
 """Documents of each skill in a hundred."""

@@ -11,7 +11,7 @@ from examples.mini.chat_tokenizer import ChatTokenizer, wrap
 from examples.mini.mixture import training_problems
 from examples.mini.problem import Problem
 
-VOCAB_SIZE = 1024
+VOCAB_SIZE = 1536
 NUM_DOCUMENTS = 5_000
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CONTROL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END)
@@ -26,8 +26,8 @@ TAG_TOKENS = (
 """Added tokens that stay in decoded text."""
 MAX_POSITIONS = 4096
 
-PIECES = r" ?[\p{L}_]+| ?\p{N}| ?[^\s\p{L}\p{N}_]+|\s+"
-"""Words, single digits, runs of signs and runs of spaces; a leading space belongs to its word."""
+PIECES = r" ?[\p{L}_]+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}_]+|\s+"
+"""Words, numbers by two digits, runs of signs and of spaces; a space before belongs to its word."""
 
 
 def train_tokenizer(seed: int, num_documents: int = NUM_DOCUMENTS) -> ChatTokenizer:

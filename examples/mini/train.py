@@ -48,6 +48,7 @@ class Options:
     work: Path
     """Folder of the resumable state."""
     is_resumed: bool
+    is_compiled: bool
 
 
 def parse_options() -> Options:
@@ -60,6 +61,7 @@ def parse_options() -> Options:
     parser.add_argument("--out", type=Path, default=Path("runtime/assets/mini"))
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     return Options(
         steps=args.steps,
@@ -69,6 +71,7 @@ def parse_options() -> Options:
         out=args.out,
         work=args.work,
         is_resumed=args.resume,
+        is_compiled=args.compile,
     )
 
 
@@ -109,7 +112,7 @@ class Trainer:
         self.stream: Iterator[Batch] = batches(Encoder(tokenizer), problems)
         self.step = 0
         self.elapsed_s = 0.0
-        self._trunk = Trunk(self.model)
+        self._trunk = Trunk(self.model, is_compiled=options.is_compiled)
         self._start_s = 0.0
 
     @property

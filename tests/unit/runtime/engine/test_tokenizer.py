@@ -80,6 +80,17 @@ def test_a_template_that_raises_is_the_callers_error() -> None:
         ChatTokenizer(fast).render([Message(role="user", content="x")])
 
 
+@pytest.mark.parametrize(
+    "template",
+    ["{{ ''.__class__.__mro__ }}", "{% for i in range(10**9) %}x{% endfor %}", "{% include 'x' %}"],
+)
+def test_a_template_cannot_leave_its_sandbox(template: str) -> None:
+    fast = build_tokenizer()
+    fast.chat_template = template
+    with pytest.raises(InvalidRequest, match="template"):
+        ChatTokenizer(fast).render([Message(role="user", content="x")])
+
+
 def test_lone_surrogates_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="surrogate"):
         TOKENIZER.encode("a\ud800")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from weft.runtime.cli.problem import FAILED
 from weft.runtime.cli.report import print_json
+from weft.runtime.engine.native import KernelsMissing, cache_folder, load_kernels
 from weft.runtime.machine import (
     cpu_features,
     cpu_model,
@@ -58,10 +59,11 @@ def run_doctor(*, as_json: bool) -> int:
 
 
 def examine() -> list[Check]:
-    """Look at everything, in the order people read it. Imports torch; changes nothing."""
+    """Look at everything, in the order people read it. Imports torch, and compiles the kernels at
+    their first use."""
     checks = [_python(), _processor(), _memory(), *map(_package, ENGINE_PACKAGES)]
     checks += [_threads(), _gpu(), _mini()]
-    checks += [_program("bwrap", "sandbox"), _cgroup(), _program("g++", "compiler"), _peers()]
+    checks += [_program("bwrap", "sandbox"), _cgroup(), _kernels(), _peers()]
     return checks
 
 
@@ -159,6 +161,16 @@ def _program(command: str, name: str) -> Check:
         remedy = f"Install {command} with your system's packages."
         return Check(name=name, status="absent", detail=f"no {command}", remedy=remedy)
     return Check(name=name, status="ok", detail=f"{command} at {path}")
+
+
+def _kernels() -> Check:
+    """Compiles them when they are not there yet."""
+    try:
+        load_kernels()
+    except KernelsMissing as missing:
+        remedy = "Models run on torch alone, slower. Install g++ with your system's packages."
+        return Check(name="kernels", status="absent", detail=str(missing), remedy=remedy)
+    return Check(name="kernels", status="ok", detail=f"compiled, in {cache_folder()}")
 
 
 def _cgroup() -> Check:

@@ -42,6 +42,11 @@ class Family:
     """Which layers slide: none, all when the config has a window, or those of that layer type."""
     experts: ExpertNames | None = None
 
+    @property
+    def is_llama_kind(self) -> bool:
+        """Layers of plain norms, rotary attention and one gated feed-forward part, no more."""
+        return not (self.has_offset_norm or self.has_softcap or self.experts)
+
     def window(self, config: DecoderConfig, layer: int) -> int | None:
         """How many last tokens layer ``layer`` sees, own included; None: all."""
         if self.windows == "none":

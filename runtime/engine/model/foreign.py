@@ -28,11 +28,13 @@ __all__ = [
 
 
 class DecoderConfig(Protocol):
-    """Attributes of the configs of verified families; the last three not in all of them."""
+    """Attributes of the configs of verified families; the last four not in all of them."""
 
     model_type: str
     vocab_size: int
     hidden_size: int
+    intermediate_size: int
+    rms_norm_eps: float
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
@@ -42,6 +44,7 @@ class DecoderConfig(Protocol):
     layer_types: Sequence[str]
     sliding_window: int | None
     attn_logit_softcapping: float | None
+    hidden_act: str
 
 
 class AttentionPart(Protocol):

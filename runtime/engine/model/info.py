@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from weft.cache.kv_store import KVShape
 from weft.runtime.engine.model.families import Family
 from weft.runtime.engine.model.foreign import DecoderConfig
 
-__all__ = ["ModelInfo", "describe"]
+__all__ = ["ModelInfo", "describe", "head_dim_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,11 @@ class ModelInfo:
     """Tokens that end a sequence, from the generation config first, else from the config."""
     generation_defaults: Mapping[str, float | int | bool] = field(default_factory=dict[str, float])
     """Sampling values the checkpoint recommends, by transformers' names."""
+
+    @property
+    def kv_shape(self) -> KVShape:
+        """What one layer keeps of one token."""
+        return KVShape(num_kv_heads=self.num_kv_heads, head_dim=self.head_dim)
 
 
 def describe(

@@ -8,7 +8,7 @@ import torch
 
 from weft.errors import ModelLoadError
 
-__all__ = ["DeviceChoice", "DtypeChoice", "choose_device", "choose_dtype"]
+__all__ = ["DeviceChoice", "DtypeChoice", "choose_device", "choose_dtype", "has_bfloat16"]
 
 DtypeChoice = Literal["auto", "float32", "bfloat16"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -42,11 +42,12 @@ def choose_dtype(choice: DtypeChoice, stored: str, device: torch.device) -> torc
         )
     if choice == "auto":
         is_half = stored in ("bfloat16", "float16")
-        return torch.bfloat16 if is_half and _has_bfloat16(device) else torch.float32
+        return torch.bfloat16 if is_half and has_bfloat16(device) else torch.float32
     return torch.float32 if choice == "float32" else torch.bfloat16
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices itself rather than in emulation."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch has no public question for this.

@@ -1,43 +1,45 @@
-"""Runs packed batches through a model.
+"""One loaded model: what it is, where it computes, and its forward pass.
 
-Shapes: T packed tokens, C model width, R wanted rows of logits, V vocabulary.
+Shapes: T packed tokens, R wanted rows of logits, V vocabulary.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 import torch
 from transformers import PreTrainedModel
 
 from weft.cache.kv_store import KVShape, KVStore
 from weft.runtime.engine.batch import PackedBatch
-from weft.runtime.engine.model.adapter import ATTENTION_NAME, register_attention
-from weft.runtime.engine.model.attention import PagedAttention
 from weft.runtime.engine.model.checkpoint import open_checkpoint
-from weft.runtime.engine.model.families import family_of
+from weft.runtime.engine.model.families import Family, family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
-from weft.runtime.engine.model.fused import fuse
 from weft.runtime.engine.model.info import ModelInfo, describe
-from weft.runtime.engine.model.invariance import check_row_invariance
-from weft.runtime.engine.model.layout import AttentionLayout, plan_fixed, plan_layout
 from weft.runtime.engine.model.loading import load_weights, move
+from weft.runtime.engine.model.native import NativeDecoder, why_not_native
 from weft.runtime.engine.model.placement import (
     DeviceChoice,
     DtypeChoice,
     choose_device,
     choose_dtype,
+    has_bfloat16,
 )
-from weft.runtime.engine.model.scratch import Scratch
-from weft.runtime.engine.model.spans import Ruler
-from weft.runtime.engine.model.tiles import cut_tiles
+from weft.runtime.engine.model.torch_decoder import TorchDecoder
+from weft.runtime.engine.native import KernelsMissing, load_kernels
 
-__all__ = ["ModelRunner"]
+__all__ = ["ComputePath", "ModelRunner"]
 
-TILE_ROWS = 16
-"""Rows of every product in deterministic mode: few enough that a lone decode pays little (1.3
-times measured at 1024 x 1024), many enough that a prefill is not read-bound."""
+log = logging.getLogger(__name__)
+
+ComputePath: TypeAlias = Literal["native", "fused", "plain"]
+"""The engine's own kernels; torch with fused modules; transformers' own modules."""
+
+
+class _Decoder(Protocol):
+    def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor: ...
 
 
 class ModelRunner:
@@ -52,11 +54,14 @@ class ModelRunner:
         model: PreTrainedModel,
         info: ModelInfo,
         *,
+        dtype: torch.dtype | None = None,
         is_deterministic: bool = False,
-        is_fused: bool = True,
+        path: ComputePath | None = None,
     ) -> None:
-        """Takes the model over: its attention is replaced and, with ``is_fused``, most of its
-        modules are (see ``weft.runtime.engine.model.fused``).
+        """Takes the model over and changes it.
+
+        ``dtype``: of the KV memory and of what is computed, the weights' own unless given; only
+        the native path takes weights of another. ``path``: the fastest there is, unless given.
 
         Raises: ModelLoadError when the architecture is not verified; UnsupportedFeature when
         the machine's kernels cannot give the same bits in any place of a batch.
@@ -64,27 +69,21 @@ class ModelRunner:
         config = cast(DecoderConfig, model.config)
         family = family_of(config.model_type)
         family.check(config)
-        decoder = cast(CausalDecoder, model)
-        register_attention()
-        model.set_attn_implementation(ATTENTION_NAME)  # pyright: ignore[reportUnknownMemberType]
-        self.dtype = model.dtype
+        self.dtype = dtype or model.dtype
         self.device = model.device
         self.info = info
-        self.is_deterministic = is_deterministic
-        self._windows = tuple(dict.fromkeys(info.windows))
-        self._final_softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
-        self._scratch = Scratch()
-        if is_fused:
-            fuse(decoder, family, is_deterministic=is_deterministic)
-        self._model = decoder
-        if is_deterministic:
-            check_row_invariance(
-                self.forward,
-                self.layers,
-                self.dtype,
-                self.device,
-                num_rows=TILE_ROWS,
-                vocab_size=self.vocab_size,
+        self.path = path or best_path(config, family, self.dtype, self.device)
+        self.is_deterministic = is_deterministic or self.path == "native"
+        self._decoder: _Decoder
+        if self.path == "native":
+            self._decoder = NativeDecoder(cast(CausalDecoder, model), config, family)
+        else:
+            self._decoder = TorchDecoder(
+                model,
+                info,
+                family,
+                is_deterministic=is_deterministic,
+                is_fused=self.path == "fused",
             )
 
     @classmethod
@@ -97,6 +96,7 @@ class ModelRunner:
         num_threads: int | None = None,
         deterministic: bool = False,
         revision: str | None = None,
+        path: ComputePath | None = None,
     ) -> ModelRunner:
         """Load ``mini``, a folder or a hub id, or take over a model that is already in memory.
 
@@ -105,8 +105,8 @@ class ModelRunner:
 
         ``deterministic``: the logits of a token are bit-identical whatever shares its batch,
         however its prompt was cut, and whether its prefix was computed or found in the cache, on
-        one machine with one number of threads. Everything then runs in tiles of ``TILE_ROWS``
-        rows and spans of keys whose length only the position decides: see there for the price.
+        one machine with one number of threads. The native path is so by itself; the others then
+        run in small tiles, at a price.
 
         Raises: ModelLoadError; UnsupportedFeature when this machine cannot be deterministic.
         """
@@ -115,17 +115,21 @@ class ModelRunner:
         place = choose_device(device)
         if isinstance(source, PreTrainedModel):
             model, info = _adopt(source, dtype, place)
-        else:
-            checkpoint = open_checkpoint(source, revision=revision)
-            info = checkpoint.info
-            model = load_weights(checkpoint, choose_dtype(dtype, info.dtype, place), place)
-        return cls(model, info, is_deterministic=deterministic)
+            return cls(model, info, is_deterministic=deterministic, path=path)
+        checkpoint = open_checkpoint(source, revision=revision)
+        info = checkpoint.info
+        compute = choose_dtype(dtype, info.dtype, place)
+        config = cast(DecoderConfig, checkpoint.config)
+        path = path or best_path(config, checkpoint.family, compute, place)
+        # The kernels widen weights as they read them: the same values in half the bytes.
+        is_narrow = path == "native" and info.dtype == "bfloat16"
+        model = load_weights(checkpoint, torch.bfloat16 if is_narrow else compute, place)
+        return cls(model, info, dtype=compute, is_deterministic=deterministic, path=path)
 
     @property
     def layers(self) -> list[KVShape]:
         """What the KV memory must hold, by layer."""
-        shape = KVShape(num_kv_heads=self.info.num_kv_heads, head_dim=self.info.head_dim)
-        return [shape] * self.info.num_layers
+        return [self.info.kv_shape] * self.info.num_layers
 
     @property
     def vocab_size(self) -> int:
@@ -141,48 +145,26 @@ class ModelRunner:
         """Logits [R, V] in float32 on the runner's device, after writing the batch's keys and
         values into ``kv``. Blocks until computed on the CPU, not on CUDA."""
         with torch.inference_mode():
-            ruler = Ruler(
-                block_size=kv.block_size,
-                dtype=self.dtype,
-                device=self.device,
-                is_fixed=self.is_deterministic,
-            )
-            if self.is_deterministic:
-                return self._forward_tiles(batch, kv, ruler)
-            hidden_TC = self._decode(batch, kv, plan_layout(batch, self._windows, ruler))
-            if len(batch.logit_rows_R) < len(batch.token_ids_T):
-                hidden_TC = hidden_TC.index_select(0, self._put(batch.logit_rows_R))
-            return self._logits(hidden_TC)
+            return self._decoder.forward(batch, kv)
 
-    def _forward_tiles(self, batch: PackedBatch, kv: KVStore, ruler: Ruler) -> torch.Tensor:
-        logits_RV = torch.empty(
-            (len(batch.logit_rows_R), self.vocab_size), dtype=torch.float32, device=self.device
+
+def best_path(
+    config: DecoderConfig, family: Family, dtype: torch.dtype, device: torch.device
+) -> ComputePath:
+    """The fastest way to compute such a model here. Compiles the kernels at their first use."""
+    is_emulated = dtype == torch.float32 or not has_bfloat16(device)
+    if not is_emulated or why_not_native(config, family, device):
+        return "fused"
+    try:
+        load_kernels()
+    except KernelsMissing as missing:
+        log.warning(
+            "weft's own kernels are not in use, because %s. Models run on torch alone, slower."
+            " `weft doctor` says what to do.",
+            missing,
         )
-        for tile in cut_tiles(batch, TILE_ROWS):
-            layout = plan_fixed(tile.batch, self._windows, ruler)
-            hidden_TC = self._decode(tile.batch, kv, layout)
-            if tile.wanted.start < tile.wanted.stop:
-                rows = self._put(batch.logit_rows_R[tile.wanted] - tile.offset)
-                logits_RV[tile.wanted] = self._logits(hidden_TC).index_select(0, rows)
-        return logits_RV
-
-    def _decode(self, batch: PackedBatch, kv: KVStore, layout: AttentionLayout) -> torch.Tensor:
-        output = self._model.model(
-            input_ids=self._put(batch.token_ids_T).unsqueeze(0),
-            position_ids=self._put(batch.positions_T).unsqueeze(0),
-            use_cache=False,
-            paged_attention=PagedAttention(kv, layout, self._scratch),
-        )
-        return output.last_hidden_state[0]
-
-    def _logits(self, hidden_RC: torch.Tensor) -> torch.Tensor:
-        logits_RV: torch.Tensor = self._model.lm_head(hidden_RC)
-        if self._final_softcap is not None:
-            logits_RV = (logits_RV / self._final_softcap).tanh() * self._final_softcap
-        return logits_RV.float()
-
-    def _put(self, values: object) -> torch.Tensor:
-        return torch.as_tensor(values).to(self.device)
+        return "fused"
+    return "native"
 
 
 def _adopt(

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from weft.runtime.cli import doctor
 from weft.runtime.cli.doctor import Check, checks_as_json, examine, is_ready, print_checks
+from weft.runtime.engine.native import KernelsMissing
 
 
 def test_absent_things_stop_nothing_and_bad_ones_do() -> None:
@@ -44,6 +45,10 @@ def test_this_machine_has_what_tests_need() -> None:
     assert {name: status[name] for name in needed} == dict.fromkeys(needed, "ok")
 
 
+def no_kernels() -> None:
+    raise KernelsMissing("there is no C++ compiler (g++)")
+
+
 @pytest.mark.slow
 def test_missing_package_model_and_tools_are_seen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -51,9 +56,10 @@ def test_missing_package_model_and_tools_are_seen(
     monkeypatch.setattr(doctor, "ENGINE_PACKAGES", ("weft-no-such-package",))
     monkeypatch.setattr(doctor, "MINI", tmp_path / "nowhere")
     monkeypatch.setattr(doctor, "PEERS", tmp_path)
+    monkeypatch.setattr(doctor, "load_kernels", no_kernels)
     monkeypatch.setenv("PATH", str(tmp_path))
     status = {check.name: check.status for check in examine()}
     assert status["weft-no-such-package"] == status["mini"] == "bad"
-    assert status["sandbox"] == status["compiler"] == status["peers"] == "absent"
+    assert status["sandbox"] == status["kernels"] == status["peers"] == "absent"
     (tmp_path / "vllm").mkdir()
     assert {check.name: check.detail for check in examine()}["peers"] == "vllm"

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from weft.cache.kv_store import KVStore
 from weft.runtime.engine.batch import PackedBatch
-from weft.runtime.engine.model import ModelRunner
+from weft.runtime.engine.model import ComputePath, ModelRunner
 
 VOCAB = 97
 WINDOW = 7
@@ -70,6 +70,7 @@ _CONFIGS: Mapping[str, tuple[str, dict[str, object]]] = {
         {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
     ),
     "qwen3": ("qwen3", {"head_dim": 24}),
+    "qwen3-wide": ("qwen3", {"head_dim": 32}),
     "mistral": ("mistral", {"head_dim": 24, "sliding_window": None}),
     "mistral-sliding": ("mistral", {"sliding_window": WINDOW}),
     "mixtral": ("mixtral", {"num_local_experts": 4}),
@@ -92,6 +93,21 @@ _CONFIGS: Mapping[str, tuple[str, dict[str, object]]] = {
     ),
 }
 CASES = tuple(_CONFIGS)
+NATIVE_CASES = (
+    "llama",
+    "llama-linear",
+    "llama-yarn",
+    "llama-llama3",
+    "qwen2",
+    "qwen2-sliding",
+    "qwen3-wide",
+    "mistral-sliding",
+)
+"""Those that the engine's own kernels compute; the others have a reason not to."""
+WAYS: list[tuple[str, ComputePath]] = [
+    *((case, "fused") for case in CASES),
+    *((case, "native") for case in NATIVE_CASES),
+]
 
 
 def config_of(case: str, **changes: object) -> PreTrainedConfig:
@@ -116,9 +132,11 @@ def random_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     return model
 
 
-def runner_of(model: PreTrainedModel, *, deterministic: bool = False) -> ModelRunner:
+def runner_of(
+    model: PreTrainedModel, *, deterministic: bool = False, path: ComputePath | None = None
+) -> ModelRunner:
     """A runner over a copy: the model itself stays transformers' own."""
-    return ModelRunner.load(copy.deepcopy(model), deterministic=deterministic)
+    return ModelRunner.load(copy.deepcopy(model), deterministic=deterministic, path=path)
 
 
 def reference_logits(model: PreTrainedModel, tokens: Iterable[int]) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.unit.runtime.engine.model.cases import (
-    CASES,
+    WAYS,
     Packer,
     config_of,
     random_model,
@@ -19,17 +19,18 @@ from tests.unit.runtime.engine.model.cases import (
 from weft.cache.kv_store import KVShape, KVStore
 from weft.errors import UnsupportedFeature
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.model import ComputePath
 from weft.runtime.engine.model.invariance import check_row_invariance
 
 LENS = [27, 5, 14]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
+@pytest.mark.parametrize(("name", "path"), WAYS)
+def test_bits_do_not_depend_on_the_schedule(name: str, path: ComputePath) -> None:
     rng = np.random.default_rng(0)
     model = random_model(config_of(name), 0)
     sequences = random_sequences(rng, LENS)
-    runner = runner_of(model, deterministic=True)
+    runner = runner_of(model, deterministic=True, path=path)
     alone = [Packer(runner, [tokens], rng).run([{0: (0, len(tokens))}])[0] for tokens in sequences]
     for got, tokens in zip(alone, sequences, strict=True):
         assert (got - reference_logits(model, tokens)).abs().max() < 1e-4
@@ -39,7 +40,10 @@ def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_bits_do_not_depend_on_the_schedule_at_real_widths(num_threads: int) -> None:
+@pytest.mark.parametrize("path", ["native", "fused"])
+def test_bits_do_not_depend_on_the_schedule_at_real_widths(
+    path: ComputePath, num_threads: int
+) -> None:
     """Wide enough for packed products, threaded kernels and several lengths of span."""
     rng = np.random.default_rng(1)
     config = config_of(
@@ -51,7 +55,7 @@ def test_bits_do_not_depend_on_the_schedule_at_real_widths(num_threads: int) -> 
         head_dim=64,
         max_position_embeddings=512,
     )
-    runner = runner_of(random_model(config, 1), deterministic=True)
+    runner = runner_of(random_model(config, 1), deterministic=True, path=path)
     lens = [140, 1, 70, 33]
     sequences = random_sequences(rng, lens)
     torch.set_num_threads(num_threads)
@@ -79,7 +83,7 @@ def test_a_found_prefix_gives_the_bits_of_a_computed_one() -> None:
 
 def test_without_the_mode_bits_may_differ_but_only_by_rounding() -> None:
     rng = np.random.default_rng(3)
-    runner = runner_of(random_model(config_of("llama"), 3))
+    runner = runner_of(random_model(config_of("llama"), 3), path="fused")
     assert not runner.is_deterministic
     sequences = random_sequences(rng, LENS)
     packer = Packer(runner, sequences, rng)

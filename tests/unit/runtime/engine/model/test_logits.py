@@ -11,6 +11,7 @@ import torch
 from tests.unit.runtime.engine.model.cases import (
     CASES,
     VOCAB,
+    WAYS,
     Packer,
     config_of,
     random_model,
@@ -19,7 +20,7 @@ from tests.unit.runtime.engine.model.cases import (
     reference_logits,
     runner_of,
 )
-from weft.runtime.engine.model import ModelRunner
+from weft.runtime.engine.model import ComputePath, ModelRunner
 
 TOLERANCE = 1e-4
 
@@ -28,27 +29,30 @@ def largest_difference(got: list[torch.Tensor], wanted: list[torch.Tensor]) -> f
     return max(float((one - other).abs().max()) for one, other in zip(got, wanted, strict=True))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "path"), WAYS)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_any_schedule_gives_the_full_forwards_logits(name: str, seed: int) -> None:
+def test_any_schedule_gives_the_full_forwards_logits(
+    name: str, path: ComputePath, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     model = random_model(config_of(name), seed)
     lens = [40, 1, 23, 9]
     sequences = random_sequences(rng, lens)
     wanted = [reference_logits(model, tokens) for tokens in sequences]
-    packer = Packer(runner_of(model), sequences, rng, block_size=[4, 16][seed])
+    runner = runner_of(model, path=path)
+    packer = Packer(runner, sequences, rng, block_size=[4, 16][seed])
     whole = packer.run([{s: (0, length) for s, length in enumerate(lens)}])
     assert largest_difference(whole, wanted) < TOLERANCE
     mixed = packer.run(random_ticks(rng, lens))
     assert largest_difference(mixed, wanted) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_token_by_token_equals_the_full_forward(name: str) -> None:
+@pytest.mark.parametrize(("name", "path"), WAYS)
+def test_token_by_token_equals_the_full_forward(name: str, path: ComputePath) -> None:
     rng = np.random.default_rng(2)
     model = random_model(config_of(name), 2)
     sequences = random_sequences(rng, [24])
-    packer = Packer(runner_of(model), sequences, rng, block_size=1)
+    packer = Packer(runner_of(model, path=path), sequences, rng, block_size=1)
     got = packer.run([{0: (place, place + 1)} for place in range(24)])
     assert largest_difference(got, [reference_logits(model, sequences[0])]) < TOLERANCE
 
@@ -59,8 +63,8 @@ def test_transformers_own_modules_with_our_attention_give_the_same(name: str) ->
     model = random_model(config_of(name), 3)
     lens = [21, 14]
     sequences = random_sequences(rng, lens)
-    fused = runner_of(model)
-    plain = ModelRunner(copy.deepcopy(model), fused.info, is_fused=False)
+    fused = runner_of(model, path="fused")
+    plain = ModelRunner(copy.deepcopy(model), fused.info, path="plain")
     ticks = random_ticks(rng, lens)
     slow = Packer(plain, sequences, rng).run(ticks)
     fast = Packer(fused, sequences, rng).run(ticks)
@@ -68,14 +72,15 @@ def test_transformers_own_modules_with_our_attention_give_the_same(name: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "gemma2"])
-def test_long_contexts_are_tiled_and_bucketed_without_a_trace(name: str) -> None:
+@pytest.mark.parametrize("path", ["native", "fused"])
+@pytest.mark.parametrize("name", ["llama", "mistral-sliding"])
+def test_long_contexts_leave_no_trace_of_their_tiles(name: str, path: ComputePath) -> None:
     rng = np.random.default_rng(4)
     model = random_model(config_of(name, max_position_embeddings=1024), 4)
     lens = [700, 300, 20]
     sequences = random_sequences(rng, lens)
     wanted = [reference_logits(model, tokens) for tokens in sequences]
-    packer = Packer(runner_of(model), sequences, rng, block_size=16)
+    packer = Packer(runner_of(model, path=path), sequences, rng, block_size=16)
     got = packer.run(
         [
             {0: (0, 90), 2: (0, 12)},
@@ -87,13 +92,14 @@ def test_long_contexts_are_tiled_and_bucketed_without_a_trace(name: str) -> None
     assert largest_difference(got, wanted) < TOLERANCE
 
 
-def test_layers_big_enough_for_packed_products_give_the_same() -> None:
+@pytest.mark.parametrize("path", ["native", "fused"])
+def test_layers_big_enough_for_packed_products_give_the_same(path: ComputePath) -> None:
     rng = np.random.default_rng(5)
     config = config_of("llama", hidden_size=512, intermediate_size=1024, num_hidden_layers=1)
     model = random_model(config, 5)
     sequences = random_sequences(rng, [12, 5])
     wanted = [reference_logits(model, tokens) for tokens in sequences]
-    got = Packer(runner_of(model), sequences, rng).run(random_ticks(rng, [12, 5]))
+    got = Packer(runner_of(model, path=path), sequences, rng).run(random_ticks(rng, [12, 5]))
     assert largest_difference(got, wanted) < TOLERANCE
 
 

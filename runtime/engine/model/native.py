@@ -1,0 +1,228 @@
+"""Decoders of the Llama kind through the engine's own kernels, on a processor.
+
+Shapes: T packed tokens, S sequences, N work items, C model width, H query heads, K key-value
+heads, D head dimension, R rows of logits, V vocabulary, O outputs, I inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ctypes import addressof, byref, c_void_p
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from weft.cache.kv_store import KVStore
+from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.model.families import Family
+from weft.runtime.engine.model.foreign import (
+    AttentionPart,
+    CausalDecoder,
+    DecoderConfig,
+    DecoderLayer,
+    GatedPart,
+)
+from weft.runtime.engine.model.info import head_dim_of
+from weft.runtime.engine.native import Batch, Decoder, Layer, Paging, Weight, load_kernels
+
+__all__ = ["NativeDecoder", "why_not_native"]
+
+HEAD_DIMS = (16, 32, 64, 96, 128, 256)
+TILE_QUERIES = 4
+"""Queries of one sequence that read their keys together, as in ``attention.h``."""
+SMALL_PRODUCTS = 1 << 21
+"""Below this many multiplications one thread is faster than several that wait for each other."""
+
+Ints = npt.NDArray[np.int64]
+
+
+def why_not_native(config: DecoderConfig, family: Family, device: torch.device) -> str:
+    """What keeps such a model from the kernels; empty when nothing does."""
+    if not family.is_llama_kind:
+        return f"{family.model_type} has layers of its own"
+    head_dim = head_dim_of(config)
+    rope = config.rope_parameters or {}
+    reasons = {
+        "its rotary angles depend on the length": rope.get("rope_type") == "dynamic",
+        f"its heads have {head_dim} values": head_dim not in HEAD_DIMS,
+        f"its gate is {config.hidden_act}": config.hidden_act != "silu",
+        f"its feed-forward width is {config.intermediate_size}": config.intermediate_size % 16 != 0,
+        f"it is on {device.type}": device.type != "cpu",
+    }
+    return next((reason for reason, applies in reasons.items() if applies), "")
+
+
+class NativeDecoder:
+    """A model packed for the kernels. One forward at a time.
+
+    Computes in float32 from weights as they are stored, float32 or bfloat16. A token's logits
+    do not depend on what shares its batch, to the last bit: every sum has one order.
+    """
+
+    def __init__(self, model: CausalDecoder, config: DecoderConfig, family: Family) -> None:
+        """Packs the model's weights and takes its layers out, each freed as it goes.
+
+        Raises: KernelsMissing, before anything is changed.
+        """
+        self._library = load_kernels()
+        self._kept: list[torch.Tensor] = []
+        self._embed = model.model.embed_tokens
+        self._rotary = model.model.rotary_emb
+        self._cos_PD = self._sin_PD = torch.empty(0, head_dim_of(config))
+        self._scratch = torch.empty(0)
+        layers = cast("nn.ModuleList", model.model.layers)
+        scale = cast(AttentionPart, layers[0].self_attn).scaling
+        packed: list[Layer] = []
+        for index, layer in enumerate(layers):
+            window = family.window(config, index)
+            packed.append(self._pack_layer(cast(DecoderLayer, layer), config, window))
+            layers[index] = nn.Identity()
+        self._layers = (Layer * len(packed))(*packed)
+        head = cast(nn.Linear, model.lm_head)
+        self._vocab_size = head.out_features
+        self._decoder = Decoder(
+            num_layers=len(packed),
+            width=config.hidden_size,
+            num_heads=config.num_attention_heads,
+            num_kv_heads=config.num_key_value_heads,
+            head_dim=head_dim_of(config),
+            mlp_width=config.intermediate_size,
+            norm_eps=config.rms_norm_eps,
+            scale=scale,
+            layers=self._layers,
+            norm=self._keep(cast(torch.Tensor, model.model.norm.weight)),
+            head=self._pack([head]),
+        )
+        self._num_products = sum(
+            weight.outputs * weight.inputs
+            for layer in packed
+            for weight in (layer.qkv, layer.out, layer.gate_up, layer.down)
+        )
+
+    def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
+        """Logits [R, V] in float32, after writing the batch's keys and values into ``kv``."""
+        num_tokens = len(batch.token_ids_T)
+        hidden_TC = functional.embedding(
+            torch.from_numpy(batch.token_ids_T), self._embed.weight
+        ).float()
+        logits_RV = torch.empty(len(batch.logit_rows_R), self._vocab_size)
+        self._reach(int(batch.positions_T.max()) + 1)
+        memories = [kv.layer(index) for index in range(kv.num_layers)]
+        keys = (c_void_p * len(memories))(*(each.keys_NHD.data_ptr() for each in memories))
+        values = (c_void_p * len(memories))(*(each.values_NHD.data_ptr() for each in memories))
+        query_N, height_N, table_N = _items(batch.query_lens_S)
+        tables_SB = np.ascontiguousarray(batch.block_tables_SB)
+        paging = Paging(
+            num_items=len(query_N),
+            item_query=query_N.ctypes.data,
+            item_height=height_N.ctypes.data,
+            item_table=table_N.ctypes.data,
+            positions=batch.positions_T.ctypes.data,
+            block_tables=tables_SB.ctypes.data,
+            table_row=tables_SB.shape[1],
+            block_size=kv.block_size,
+        )
+        call = Batch(
+            paging=paging,
+            num_tokens=num_tokens,
+            hidden=hidden_TC.data_ptr(),
+            cos=self._cos_PD.data_ptr(),
+            sin=self._sin_PD.data_ptr(),
+            slots=batch.slots_T.ctypes.data,
+            keys=addressof(keys),
+            values=addressof(values),
+            num_rows=len(batch.logit_rows_R),
+            rows=batch.logit_rows_R.ctypes.data,
+            logits=logits_RV.data_ptr(),
+            scratch=self._room(num_tokens).data_ptr(),
+        )
+        is_small = num_tokens * self._num_products < SMALL_PRODUCTS
+        self._library.weft_forward(
+            byref(self._decoder),
+            byref(call),
+            int(memories[0].keys_NHD.dtype == torch.bfloat16),
+            1 if is_small else torch.get_num_threads(),
+        )
+        return logits_RV
+
+    def _pack_layer(self, layer: DecoderLayer, config: DecoderConfig, window: int | None) -> Layer:
+        attention = cast(AttentionPart, layer.self_attn)
+        mlp = cast(GatedPart, layer.mlp)
+        parts = dict(layer.named_children())
+        return Layer(
+            attention_norm=self._keep(cast(torch.Tensor, parts["input_layernorm"].weight)),
+            head_norm=self._keep_head_norm(attention, config),
+            mlp_norm=self._keep(cast(torch.Tensor, parts["post_attention_layernorm"].weight)),
+            qkv=self._pack([attention.q_proj, attention.k_proj, attention.v_proj]),
+            out=self._pack([attention.o_proj]),
+            gate_up=self._pack([mlp.gate_proj, mlp.up_proj]),
+            down=self._pack([mlp.down_proj]),
+            window=window or 0,
+        )
+
+    def _keep_head_norm(self, attention: AttentionPart, config: DecoderConfig) -> int | None:
+        if not hasattr(attention, "q_norm"):
+            return None
+        query_D = cast(torch.Tensor, attention.q_norm.weight)
+        key_D = cast(torch.Tensor, attention.k_norm.weight)
+        heads = (config.num_attention_heads, config.num_key_value_heads)
+        return self._keep(torch.cat((query_D.repeat(heads[0]), key_D.repeat(heads[1]))))
+
+    def _pack(self, linears: Sequence[nn.Linear]) -> Weight:
+        """One weight whose outputs are those of the given layers, side by side."""
+        weight_OI = torch.cat([linear.weight.detach() for linear in linears]).contiguous()
+        outputs, inputs = weight_OI.shape
+        is_bfloat16 = int(weight_OI.dtype == torch.bfloat16)
+        size: int = self._library.weft_packed_size(outputs, inputs)
+        panels = torch.empty(size, dtype=weight_OI.dtype)
+        self._library.weft_pack(
+            weight_OI.data_ptr(), outputs, inputs, is_bfloat16, panels.data_ptr()
+        )
+        self._kept.append(panels)
+        # torch types the attribute as always there.
+        biases = [cast("torch.Tensor | None", linear.bias) for linear in linears]
+        given = [bias.detach() for bias in biases if bias is not None]
+        return Weight(
+            panels=panels.data_ptr(),
+            bias=self._keep(torch.cat(given)) if given else None,
+            outputs=outputs,
+            inputs=inputs,
+            is_bfloat16=is_bfloat16,
+        )
+
+    def _keep(self, values: torch.Tensor) -> int:
+        """The address of the values as float32, valid as long as this decoder."""
+        kept = values.detach().float().contiguous().clone()
+        self._kept.append(kept)
+        return kept.data_ptr()
+
+    def _reach(self, num_positions: int) -> None:
+        """Have the rotary angles of that many positions; they grow by doubling."""
+        if len(self._cos_PD) >= num_positions:
+            return
+        num_positions = 1 << max(9, (num_positions - 1).bit_length())
+        positions_1P = torch.arange(num_positions)[None]
+        cos_1PD, sin_1PD = self._rotary(torch.empty(0, dtype=torch.float32), positions_1P)
+        self._cos_PD = cos_1PD[0].contiguous()
+        self._sin_PD = sin_1PD[0].contiguous()
+        self._sin_PD[:, : self._sin_PD.shape[1] // 2].neg_()
+
+    def _room(self, num_tokens: int) -> torch.Tensor:
+        size: int = self._library.weft_scratch_size(byref(self._decoder), num_tokens)
+        if self._scratch.numel() < size:
+            self._scratch = torch.empty(size)
+        return self._scratch
+
+
+def _items(query_lens_S: npt.NDArray[np.int32]) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
+    """[N] each: the first query of a work item, how many queries it has, its row of the tables."""
+    counts_S = -(-query_lens_S.astype(np.int64) // TILE_QUERIES)
+    ends_S = np.cumsum(query_lens_S, dtype=np.int64)
+    table_N = np.repeat(np.arange(len(counts_S), dtype=np.int32), counts_S)
+    number_N = np.arange(len(table_N)) - np.repeat(np.cumsum(counts_S) - counts_S, counts_S)
+    query_N = (ends_S - query_lens_S)[table_N] + number_N * TILE_QUERIES
+    return query_N, np.minimum(TILE_QUERIES, ends_S[table_N] - query_N), table_N

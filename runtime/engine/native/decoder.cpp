@@ -1,0 +1,202 @@
+// One forward pass of a decoder of the Llama kind: Llama, Mistral, Qwen2 and Qwen3.
+//
+// Computes in float32 whatever the weights and the cache are stored in. One team of threads goes
+// through all layers together, meeting at barriers, so that a call costs one start of the team.
+#include "attention.h"
+#include "product.h"
+
+namespace weft {
+
+struct Layer {
+    const float* attention_norm;  // [C]
+    const float* head_norm;       // [H + K, D], query heads first, or null
+    const float* mlp_norm;        // [C]
+    Weight qkv;                   // [(H + 2 K) * D, C]
+    Weight out;                   // [C, H * D]
+    Weight gate_up;               // [2 I, C], gate first
+    Weight down;                  // [C, I]
+    int64_t window;               // 0: sees everything
+};
+
+struct Decoder {
+    int64_t num_layers, width, num_heads, num_kv_heads, head_dim, mlp_width;
+    float norm_eps, scale;
+    const Layer* layers;
+    const float* norm;  // [C]
+    Weight head;        // [V, C]
+};
+
+struct Batch {
+    Paging paging;
+    int64_t num_tokens;
+    float* hidden;         // [T, C]: the embeddings, overwritten
+    const float* cos;      // [P, D] by position
+    const float* sin;      // [P, D], the first half negated
+    const int64_t* slots;  // [T]
+    void* const* keys;     // by layer: [slots, K, D]
+    void* const* values;
+    int64_t num_rows;
+    const int64_t* rows;  // [R]: tokens whose logits are wanted
+    float* logits;        // [R, V]
+    float* scratch;
+};
+
+// Floats of scratch that a forward of so many tokens uses.
+int64_t scratch_size(const Decoder& model, int64_t num_tokens) {
+    const int64_t heads = model.num_heads + 2 * model.num_kv_heads;
+    const int64_t widest = std::max({model.width, model.mlp_width, model.num_heads * model.head_dim});
+    return num_tokens * (2 * model.width + heads * model.head_dim +
+                         model.num_heads * model.head_dim + 3 * model.mlp_width + widest);
+}
+
+void normalise(const float* x, const float* weight, int64_t size, float eps, float* out) {
+    Vec squares{};
+    int64_t i = 0;
+    for (; i + kLanes <= size; i += kLanes) squares += load(x + i) * load(x + i);
+    float total = sum(squares);
+    for (; i < size; ++i) total += x[i] * x[i];
+    const float inverse = 1.f / std::sqrt(total / static_cast<float>(size) + eps);
+    for (i = 0; i < size; ++i) out[i] = x[i] * inverse * weight[i];
+}
+
+// Norms of this thread's rows. Ends with a barrier.
+void normalise_rows(const float* x, const float* weight, int64_t rows, int64_t size, float eps,
+                    float* out) {
+    const Share share(rows);
+    for (int64_t r = share.begin; r < share.end; ++r)
+        normalise(x + r * size, weight, size, eps, out + r * size);
+#pragma omp barrier
+}
+
+// Rotates the pairs (d, d + D / 2) of one head by its token's angle.
+void rotate(float* x, const float* cos, const float* sin, int64_t size) {
+    const int64_t half = size / 2;
+    for (int64_t d = 0; d < half; ++d) {
+        const float low = x[d], high = x[d + half];
+        x[d] = low * cos[d] + high * sin[d];
+        x[d + half] = high * cos[d + half] + low * sin[d + half];
+    }
+}
+
+template <typename KV>
+void keep(const float* from, int64_t size, KV* to) {
+    for (int64_t i = 0; i < size; i += kLanes) store(to + i, load(from + i));
+}
+
+// Head norms and rotation of this thread's tokens in place; their keys and values into the cache.
+// Ends with a barrier.
+template <typename KV>
+void place(const Decoder& model, const Layer& layer, const Batch& batch, float* qkv, KV* keys,
+           KV* values) {
+    const int64_t size = model.head_dim, kv_size = model.num_kv_heads * size;
+    const int64_t num_rotated = model.num_heads + model.num_kv_heads;
+    const int64_t row = (num_rotated + model.num_kv_heads) * size;
+    const Share share(batch.num_tokens);
+    for (int64_t t = share.begin; t < share.end; ++t) {
+        float* token = qkv + t * row;
+        const int64_t angle = batch.paging.positions[t] * size;
+        for (int64_t h = 0; h < num_rotated; ++h) {
+            float* x = token + h * size;
+            if (layer.head_norm)
+                normalise(x, layer.head_norm + h * size, size, model.norm_eps, x);
+            rotate(x, batch.cos + angle, batch.sin + angle, size);
+        }
+        keep(token + model.num_heads * size, kv_size, keys + batch.slots[t] * kv_size);
+        keep(token + num_rotated * size, kv_size, values + batch.slots[t] * kv_size);
+    }
+#pragma omp barrier
+}
+
+// silu(gate) * up of this thread's rows. Ends with a barrier.
+void gate(const float* gate_up, int64_t rows, int64_t size, float* out) {
+    const Share share(rows);
+    for (int64_t r = share.begin; r < share.end; ++r) {
+        const float *g = gate_up + r * 2 * size, *u = g + size;
+        for (int64_t i = 0; i < size; i += kLanes) {
+            const Vec x = load(g + i);
+            store(out + r * size + i, x / (exp(-x) + 1.f) * load(u + i));
+        }
+    }
+#pragma omp barrier
+}
+
+void multiply_any(const Weight& weight, const float* x, int64_t rows, float* packed, float* out,
+                  int64_t out_row, bool adds) {
+    if (weight.is_bfloat16)
+        multiply<BFloat16>(weight, x, rows, packed, out, out_row, adds);
+    else
+        multiply<float>(weight, x, rows, packed, out, out_row, adds);
+}
+
+// All layers; every thread of the team calls it.
+template <typename KV>
+void forward(const Decoder& model, const Batch& batch) {
+    const int64_t T = batch.num_tokens, C = model.width;
+    const int64_t q_size = model.num_heads * model.head_dim;
+    const int64_t qkv_row = q_size + 2 * model.num_kv_heads * model.head_dim;
+    float* x = batch.hidden;
+    float* normed = batch.scratch;
+    float* qkv = normed + T * C;
+    float* mixed = qkv + T * qkv_row;
+    float* gate_up = mixed + T * q_size;
+    float* gated = gate_up + T * 2 * model.mlp_width;
+    float* packed = gated + T * model.mlp_width;
+    for (int64_t l = 0; l < model.num_layers; ++l) {
+        const Layer& layer = model.layers[l];
+        KV* keys = static_cast<KV*>(batch.keys[l]);
+        KV* values = static_cast<KV*>(batch.values[l]);
+        const Heads heads{model.num_heads, model.num_kv_heads, model.head_dim, model.scale,
+                          layer.window};
+        normalise_rows(x, layer.attention_norm, T, C, model.norm_eps, normed);
+        multiply_any(layer.qkv, normed, T, packed, qkv, qkv_row, false);
+        place(model, layer, batch, qkv, keys, values);
+        attend(heads, batch.paging, qkv, qkv_row, keys, values, mixed, q_size);
+        multiply_any(layer.out, mixed, T, packed, x, C, true);
+        normalise_rows(x, layer.mlp_norm, T, C, model.norm_eps, normed);
+        multiply_any(layer.gate_up, normed, T, packed, gate_up, 2 * model.mlp_width, false);
+        gate(gate_up, T, model.mlp_width, gated);
+        multiply_any(layer.down, gated, T, packed, x, C, true);
+    }
+    const Share share(batch.num_rows);
+    for (int64_t r = share.begin; r < share.end; ++r)
+        normalise(x + batch.rows[r] * C, model.norm, C, model.norm_eps, normed + r * C);
+#pragma omp barrier
+    if (batch.num_rows)
+        multiply_any(model.head, normed, batch.num_rows, packed, batch.logits,
+                     model.head.outputs, false);
+}
+
+}  // namespace weft
+
+extern "C" {
+
+int64_t weft_packed_size(int64_t outputs, int64_t inputs) {
+    return (outputs + weft::kPanel - 1) / weft::kPanel * weft::kPanel * inputs;
+}
+
+void weft_pack(const void* weight, int64_t outputs, int64_t inputs, int32_t is_bfloat16,
+               void* panels) {
+    if (is_bfloat16)
+        weft::pack(static_cast<const weft::BFloat16*>(weight), outputs, inputs,
+                   static_cast<weft::BFloat16*>(panels));
+    else
+        weft::pack(static_cast<const float*>(weight), outputs, inputs,
+                   static_cast<float*>(panels));
+}
+
+int64_t weft_scratch_size(const weft::Decoder* model, int64_t num_tokens) {
+    return weft::scratch_size(*model, num_tokens);
+}
+
+void weft_forward(const weft::Decoder* model, const weft::Batch* batch, int32_t is_bfloat16,
+                  int32_t num_threads) {
+#pragma omp parallel num_threads(num_threads)
+    {
+        if (is_bfloat16)
+            weft::forward<weft::BFloat16>(*model, *batch);
+        else
+            weft::forward<float>(*model, *batch);
+    }
+}
+
+}  // extern "C"

@@ -1,0 +1,87 @@
+"""The kernels' arguments, field for field as ``decoder.cpp`` and its headers declare them."""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+
+__all__ = ["Batch", "Decoder", "Layer", "Paging", "Weight"]
+
+
+class Weight(Structure):
+    """A packed weight. Whoever fills it keeps what it points to."""
+
+    _fields_ = (
+        ("panels", c_void_p),
+        ("bias", c_void_p),
+        ("outputs", c_int64),
+        ("inputs", c_int64),
+        ("is_bfloat16", c_int32),
+        ("padding", c_int32),
+    )
+
+
+class Layer(Structure):
+    """The weights of one layer."""
+
+    _fields_ = (
+        ("attention_norm", c_void_p),
+        ("head_norm", c_void_p),
+        ("mlp_norm", c_void_p),
+        ("qkv", Weight),
+        ("out", Weight),
+        ("gate_up", Weight),
+        ("down", Weight),
+        ("window", c_int64),
+    )
+
+
+class Decoder(Structure):
+    """A whole model."""
+
+    _fields_ = (
+        ("num_layers", c_int64),
+        ("width", c_int64),
+        ("num_heads", c_int64),
+        ("num_kv_heads", c_int64),
+        ("head_dim", c_int64),
+        ("mlp_width", c_int64),
+        ("norm_eps", c_float),
+        ("scale", c_float),
+        ("layers", POINTER(Layer)),
+        ("norm", c_void_p),
+        ("head", Weight),
+    )
+
+
+class Paging(Structure):
+    """What the queries of one call may read."""
+
+    _fields_ = (
+        ("num_items", c_int64),
+        ("item_query", c_void_p),
+        ("item_height", c_void_p),
+        ("item_table", c_void_p),
+        ("positions", c_void_p),
+        ("block_tables", c_void_p),
+        ("table_row", c_int64),
+        ("block_size", c_int64),
+    )
+
+
+class Batch(Structure):
+    """The tokens of one call."""
+
+    _fields_ = (
+        ("paging", Paging),
+        ("num_tokens", c_int64),
+        ("hidden", c_void_p),
+        ("cos", c_void_p),
+        ("sin", c_void_p),
+        ("slots", c_void_p),
+        ("keys", c_void_p),
+        ("values", c_void_p),
+        ("num_rows", c_int64),
+        ("rows", c_void_p),
+        ("logits", c_void_p),
+        ("scratch", c_void_p),
+    )

@@ -80,7 +80,7 @@ class Admission:
             prompt=request.prompt,
             end_ids=sorted(job.stop_ids),
         )
-        text = TextStream(self.tokenizer.backend, request.sampling.stop)
+        text = TextStream(self.tokenizer.texts, request.sampling.stop)
         matcher = None if job.compiled is None else job.compiled.matcher()
         return Sequence(job=job, index=index, row=row, text=text, matcher=matcher)
 

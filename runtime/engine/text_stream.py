@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
-__all__ = ["Piece", "TextStream"]
+__all__ = ["Piece", "TextStream", "TokenTexts"]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _MAX_OPEN_TOKENS = 8
@@ -22,17 +22,39 @@ class Piece(NamedTuple):
     """A stop string was completed; the text ends before it."""
 
 
+class TokenTexts:
+    """What tokens decode to by themselves, remembered; one per tokenizer.
+
+    With byte-level tokens (GPT-2's scheme, as in Qwen and Llama 3) a token stands for the same
+    bytes everywhere, so its text, where its bytes are whole characters, needs no context.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._is_byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
+        self._texts: dict[int, str | None] = {}
+
+    def alone(self, token_id: int) -> str | None:
+        """The token's text wherever it stands after whole characters; ``None``: it depends."""
+        if token_id not in self._texts:
+            text = self.tokenizer.decode([token_id], skip_special_tokens=True)
+            is_fixed = self._is_byte_level and _REPLACEMENT not in text
+            self._texts[token_id] = text if is_fixed else None
+        return self._texts[token_id]
+
+
 class TextStream:
     """The text of one Sequence. Mutated by every push.
 
-    Decoding is context dependent (leading spaces, characters over several tokens), so each step
-    decodes a short window twice, without and with the new tokens, and takes the difference.
+    Where a token's text depends on its context (leading spaces, characters over several tokens),
+    a step decodes a short window twice, without and with the new tokens, and takes the
+    difference.
     """
 
-    __slots__ = ("_held", "_num_read", "_stops", "_tokenizer", "_window")
+    __slots__ = ("_held", "_num_read", "_stops", "_texts", "_window")
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, texts: TokenTexts, stops: Sequence[str]) -> None:
+        self._texts = texts
         self._stops = tuple(stops)
         self._window: list[int] = []
         self._num_read = 0
@@ -43,8 +65,14 @@ class TextStream:
 
         With ``can_stop`` false (minimum length not reached) stop strings pass as text.
         """
-        self._window.append(token_id)
-        text = self._read(is_last=False)
+        text = self._texts.alone(token_id)
+        if text is None or self._num_read < len(self._window):
+            self._window.append(token_id)
+            text = self._read(is_last=False)
+        else:
+            # Only byte-level tokens come here, and none needs what was read before it.
+            self._window.clear()
+            self._num_read = 0
         if not self._stops:
             return Piece(text, False)
         self._held += text
@@ -65,11 +93,11 @@ class TextStream:
         window, num_read = self._window, self._num_read
         if num_read == len(window):
             return ""
-        after = self._tokenizer.decode(window, skip_special_tokens=True)
+        after = self._texts.tokenizer.decode(window, skip_special_tokens=True)
         num_open = len(window) - num_read
         if after.endswith(_REPLACEMENT) and num_open < _MAX_OPEN_TOKENS and not is_last:
             return ""
-        before = self._tokenizer.decode(window[:num_read], skip_special_tokens=True)
+        before = self._texts.tokenizer.decode(window[:num_read], skip_special_tokens=True)
         del window[:num_read]
         self._num_read = len(window)
         return after[len(before) :]

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from weft.errors import InvalidRequest, ModelLoadError, UnsupportedFeature
 from weft.programs.message import Message
+from weft.runtime.engine.text_stream import TokenTexts
 
 __all__ = ["ChatTokenizer"]
 
@@ -48,6 +49,7 @@ class ChatTokenizer:
         """The transformers tokenizer, for libraries that want one."""
         self._chat = cast("_FastTokenizer", fast)
         self.backend = self._chat.backend_tokenizer
+        self.texts = TokenTexts(self.backend)
         self._plain = _without_added_tokens(self.backend)
         added = {str(token) for token in self._chat.added_tokens_decoder.values()}
         self._controls = tuple(sorted(added, key=len, reverse=True))

@@ -3,12 +3,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from tests.support.tiny import build_tokenizer
-from weft.runtime.engine.text_stream import TextStream
+from weft.runtime.engine.text_stream import TextStream, TokenTexts
 
 TOKENIZER: Tokenizer = build_tokenizer().backend_tokenizer
+TEXTS = TokenTexts(TOKENIZER)
+SPACED = Tokenizer(models.WordLevel({"a": 0, "b": 1, "é": 2, "?": 3}, unk_token="?"))
+"""Its decoder puts spaces between tokens: the text of a token depends on what stands before it."""
 
 
 def id_of(token: str) -> int:
@@ -18,7 +21,7 @@ def id_of(token: str) -> int:
 
 
 def stream_text(token_ids: list[int], stops: list[str]) -> tuple[str, bool]:
-    stream = TextStream(TOKENIZER, stops)
+    stream = TextStream(TEXTS, stops)
     text = ""
     for token_id in token_ids:
         piece = stream.push(token_id)
@@ -41,6 +44,21 @@ def test_pieces_add_up_to_the_decoded_text_also_when_it_is_no_utf8(token_ids: li
     assert text.replace("\ufffd", "") == whole.replace("\ufffd", "")
 
 
+@given(st.lists(st.integers(0, 2)))
+def test_tokens_whose_text_depends_on_the_context_add_up(token_ids: list[int]) -> None:
+    stream = TextStream(TokenTexts(SPACED), [])
+    text = "".join(stream.push(token_id).text for token_id in token_ids)
+    assert text + stream.flush() == SPACED.decode(token_ids)
+
+
+def test_whole_characters_of_byte_level_tokens_need_no_context() -> None:
+    assert TEXTS.alone(id_of("a")) == "a"
+    assert TEXTS.alone(id_of("<|im_end|>")) == ""
+    assert TEXTS.alone(id_of("<tool_call>")) == "<tool_call>"
+    assert TEXTS.alone(id_of("Ã")) is None
+    assert TokenTexts(SPACED).alone(0) is None
+
+
 @given(st.text(alphabet="abé \n", max_size=20), st.lists(st.text("abé\n", min_size=1, max_size=4)))
 def test_stops_cut_where_a_search_in_the_whole_text_would(text: str, stops: list[str]) -> None:
     token_ids = TOKENIZER.encode(text, add_special_tokens=False).ids
@@ -57,13 +75,13 @@ def test_stops_cut_where_a_search_in_the_whole_text_would(text: str, stops: list
 
 
 def test_text_that_may_become_a_stop_is_held_back() -> None:
-    stream = TextStream(TOKENIZER, ["abc"])
+    stream = TextStream(TEXTS, ["abc"])
     ids = [id_of(letter) for letter in "xabd"]
     assert [stream.push(i).text for i in ids] == ["x", "", "", "abd"]
 
 
 @pytest.mark.parametrize("can_stop", [True, False])
 def test_stops_wait_for_the_minimum_length(can_stop: bool) -> None:
-    stream = TextStream(TOKENIZER, ["a"])
+    stream = TextStream(TEXTS, ["a"])
     piece = stream.push(id_of("a"), can_stop=can_stop)
     assert piece.is_stopped == can_stop

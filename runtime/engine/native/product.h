@@ -72,6 +72,7 @@ template <int ROWS, typename W>
 inline void multiply_tile(const float* x, int64_t row, int64_t column, const W* weight,
                           int64_t inputs, float* out, int64_t out_row) {
     Vec low[ROWS], high[ROWS];
+#pragma GCC unroll 12
     for (int m = 0; m < ROWS; ++m) {
         low[m] = load(out + m * out_row);
         high[m] = load(out + m * out_row + kLanes);
@@ -85,6 +86,7 @@ inline void multiply_tile(const float* x, int64_t row, int64_t column, const W* 
             high[m] += value * w1;
         }
     }
+#pragma GCC unroll 12
     for (int m = 0; m < ROWS; ++m) {
         store(out + m * out_row, low[m]);
         store(out + m * out_row + kLanes, high[m]);

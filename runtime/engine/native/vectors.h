@@ -36,7 +36,8 @@ inline void store(BFloat16* to, Vec value) {
     *reinterpret_cast<HalfInMemory*>(to) = __builtin_convertvector(rounded, Half);
 }
 
-inline Vec all(float value) { return Vec{} + value; }
+// Not Vec{} + value: that is an addition, which keeps the compiler from loading and spreading at once.
+inline Vec all(float v) { return Vec{v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v}; }
 
 inline Vec greater(Vec one, Vec other) { return one > other ? one : other; }
 

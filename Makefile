@@ -42,7 +42,8 @@ peers: $(DEV_STAMP) ## install the engines and frameworks that the benches compa
 
 mini: $(DEV_STAMP) ## train the bundled model again, from nothing
 	$(BIN)/python -m examples.mini.heldout
-	$(BIN)/python -m examples.mini.train --minutes 60
+	OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 \
+		-m examples.mini.train --steps 20000 --minutes 60 --compile
 	$(BIN)/python -c 'from weft.runtime.model import MINI, write_checksums; write_checksums(MINI)'
 	$(BIN)/python -m examples.mini.evaluate
 

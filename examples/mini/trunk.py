@@ -62,10 +62,12 @@ def attend(y_BTD: Tensor, weights: dict[str, Tensor], rotation: Rotation, eps: f
     """Causal attention with normalised, rotated queries and keys."""
     q_weight, k_weight = weights["self_attn.q_norm"], weights["self_attn.k_norm"]
     size = len(q_weight)
-    q_BTHE, k_BTHE, v_BTHE = (
-        functional.linear(y_BTD, weights[f"self_attn.{name}_proj"]).unflatten(-1, (-1, size))
-        for name in "qkv"
-    )
+
+    def heads(name: str) -> Tensor:
+        flat_BTX = functional.linear(y_BTD, weights[f"self_attn.{name}_proj"])
+        return flat_BTX.view(*flat_BTX.shape[:2], -1, size)
+
+    q_BTHE, k_BTHE, v_BTHE = heads("q"), heads("k"), heads("v")
     out_BHTE = functional.scaled_dot_product_attention(
         rotate(rms_norm(q_BTHE, q_weight, eps), rotation).transpose(1, 2),
         rotate(rms_norm(k_BTHE, k_weight, eps), rotation).transpose(1, 2),

@@ -61,7 +61,9 @@ def test_a_device_is_left_to_torch() -> None:
 
 def test_stored_bfloat16_is_read_as_its_float32_values(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    model = random_model(config_of("qwen3-wide"), 1).to(torch.bfloat16)
+    model = random_model(config_of("qwen3-wide"), 1)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
     model.save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
     sequences = random_sequences(rng, [30, 3])

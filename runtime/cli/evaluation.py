@@ -20,7 +20,7 @@ from weft.programs.sampling import Sampling
 from weft.programs.seeds import step_seed
 from weft.runtime.cli.problem import closest
 from weft.runtime.engine.protocol import Engine
-from weft.runtime.model.checks import check
+from weft.runtime.model.checks import check, countdown_step
 from weft.runtime.model.passk import pass_at_k
 
 __all__ = ["EvalProblem", "Evaluation", "SkillScore", "evaluate", "load_problems"]
@@ -128,14 +128,60 @@ async def _answer(engine: Engine, problem: EvalProblem, wanted: Evaluation) -> _
 async def _texts(
     engine: Engine, problem: EvalProblem, wanted: Evaluation, *, temperature: float, n: int
 ) -> list[str]:
+    """``n`` answers: each one turn, or a game of several where the problem is one."""
+    if problem.check["kind"] != "countdown":
+        sampling = _sampling(wanted, problem, "", temperature=temperature)
+        return await _generate(engine, problem, problem.messages, sampling, n=n)
+    async with asyncio.TaskGroup() as group:
+        games = [
+            group.create_task(_play(engine, problem, wanted, f"/{game}", temperature=temperature))
+            for game in range(n)
+        ]
+    return [game.result() for game in games]
+
+
+async def _play(
+    engine: Engine, problem: EvalProblem, wanted: Evaluation, name: str, *, temperature: float
+) -> str:
+    """One game of Countdown, one operation per line: the model names an operation, its result is
+    computed for it, until one number is left or an operation is impossible."""
+    state: Sequence[int] | None = problem.check["numbers"]
+    messages, operations = list(problem.messages), list[str]()
+    while state is not None and len(state) > 1:
+        turn = f"{name}/{len(operations)}"
+        sampling = _sampling(wanted, problem, turn, temperature=temperature)
+        (operation,) = await _generate(engine, problem, messages, sampling, name=turn)
+        operations.append(operation)
+        state = countdown_step(state, operation)
+        shown = f"{problem.check['target']}: {' '.join(map(str, state or ()))}"
+        messages.append(Message(role="assistant", content=operation))
+        messages.append(Message(role="user", content=shown))
+    return "\n".join(operations)
+
+
+def _sampling(
+    wanted: Evaluation, problem: EvalProblem, turn: str, *, temperature: float
+) -> Sampling:
+    return Sampling(
+        max_tokens=wanted.max_tokens,
+        temperature=temperature,
+        seed=step_seed(wanted.seed, f"{problem.skill}/{problem.problem_id}{turn}"),
+    )
+
+
+async def _generate(
+    engine: Engine,
+    problem: EvalProblem,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    *,
+    name: str = "",
+    n: int = 1,
+) -> list[str]:
     request = Request(
-        request_id=f"eval/{problem.skill}/{problem.problem_id}/t{temperature:g}",
-        prompt=engine.render(problem.messages, problem.tools),
-        sampling=Sampling(
-            max_tokens=wanted.max_tokens,
-            temperature=temperature,
-            seed=step_seed(wanted.seed, f"{problem.skill}/{problem.problem_id}"),
-        ),
+        request_id=f"eval/{problem.skill}/{problem.problem_id}/t{sampling.temperature:g}{name}",
+        prompt=engine.render(messages, problem.tools),
+        sampling=sampling,
         n=n,
         run_id="eval",
     )

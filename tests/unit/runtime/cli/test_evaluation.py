@@ -92,6 +92,41 @@ async def test_greedy_alone_draws_no_samples(tmp_path: Path) -> None:
     assert (request.n, request.sampling.temperature, request.sampling.max_tokens) == (1, 0.0, 7)
 
 
+class PlaysAlong(KnowsHalf):
+    """Knows the three operations of one game; sampled, it opens every other game wrong."""
+
+    MOVES: Mapping[str, str] = {
+        "24: 3 5 8 12": "12-5",
+        "24: 3 7 8": "8-7",
+        "24: 1 3": "3*1",
+    }
+
+    async def submit(self, request: Request) -> AsyncGenerator[Delta, None]:
+        self.requests.append(request)
+        move = self.MOVES[self.decode(request.prompt)]
+        is_bad = request.sampling.temperature > 0 and "/1/" in request.request_id
+        yield Delta(index=0, text="1+1" if is_bad else move, finish_reason="stop")
+
+
+@pytest.mark.parametrize(("target", "share"), [(3, 1.0), (24, 0.0)])
+async def test_countdown_is_played_turn_by_turn(tmp_path: Path, target: int, share: float) -> None:
+    engine = PlaysAlong()
+    engine.MOVES = {k.replace("24:", f"{target}:"): v for k, v in engine.MOVES.items()}
+    line = {
+        "id": "g",
+        "messages": [{"role": "user", "content": f"{target}: 3 5 8 12"}],
+        "check": {"kind": "countdown", "numbers": [3, 5, 8, 12], "target": target},
+    }
+    (tmp_path / "countdown.jsonl").write_text(json.dumps(line))
+    (problems,) = load_problems(tmp_path).values()
+    score = await evaluate(engine, problems, Evaluation(num_samples=2))
+    assert score.greedy == share
+    assert score.pass_at == {1: share / 2, 2: share}
+    # A greedy game and a whole sampled one of three turns each, and one that ended at once.
+    assert len(engine.requests) == len({r.request_id for r in engine.requests}) == 7
+    assert len({r.sampling.seed for r in engine.requests}) == 7 - 3
+
+
 def test_skills_and_limit_choose_problems(tmp_path: Path) -> None:
     write_problems(tmp_path, "echo", [("a", "a"), ("b", "b")])
     write_problems(tmp_path, "sql", [("c", "c")])

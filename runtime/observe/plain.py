@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from weft.runtime.observe.event import Event, ProgressEvent, RunEvent, StepEvent
-from weft.runtime.observe.text import clipped, cost, one_line
+from weft.runtime.observe.text import clipped, cost, one_line, program_name
 from weft.runtime.observe.view import RunView
 
 __all__ = ["PlainLines"]
@@ -41,7 +41,7 @@ class PlainLines:
         match event:
             case RunEvent():
                 error = f": {one_line(event.error)}" if event.error else ""
-                return f"run {event.phase} {one_line(event.program)}{error}"
+                return f"run {event.phase} {program_name(event.program)}{error}"
             case ProgressEvent():
                 return f"... {one_line(event.text)}"
             case StepEvent():

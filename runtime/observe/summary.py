@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weft.programs.dag import Node, build_dag, critical_path
 from weft.runtime.observe.event import Event
-from weft.runtime.observe.text import one_line
+from weft.runtime.observe.text import program_name
 from weft.runtime.observe.usage import Usage
 from weft.runtime.observe.view import RunView
 
@@ -35,7 +35,7 @@ class Summary:
         usage = self.usage
         failed = f" ({self.num_failed_steps} failed)" if self.num_failed_steps else ""
         return [
-            f"{one_line(self.program)} {self.phase} in {self.seconds:.1f} s",
+            f"{program_name(self.program)} {self.phase} in {self.seconds:.1f} s",
             f"{self.num_steps} steps{failed}, {usage.num_requests} requests,"
             f" {usage.num_tool_calls} tool calls, {usage.seconds:.1f} s of work",
             f"{usage.num_generated_tokens} tokens generated from {usage.num_prompt_tokens} of"

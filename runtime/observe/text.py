@@ -6,7 +6,7 @@ import unicodedata
 
 from weft.runtime.observe.usage import Usage
 
-__all__ = ["clipped", "clipped_front", "cost", "one_line"]
+__all__ = ["clipped", "clipped_front", "cost", "one_line", "program_name"]
 
 _HIDDEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
 """Categories that could move the cursor, reorder a line or not be encoded at all."""
@@ -19,6 +19,11 @@ def one_line(text: str) -> str:
     if joined.isascii() and joined.isprintable():
         return joined
     return "".join(_visible(character) for character in joined)
+
+
+def program_name(program: str) -> str:
+    """A program's own name, without the module it is in."""
+    return one_line(program.rpartition(":")[2])
 
 
 def clipped(text: str, width: int) -> str:

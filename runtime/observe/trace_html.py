@@ -53,7 +53,7 @@ def trace_html(events: Sequence[Event], details: Iterable[StepDetail] = ()) -> s
     parts = {
         "STYLE_HASH": _csp_hash(style),
         "SCRIPT_HASH": _csp_hash(script),
-        "TITLE": _escape(view.program or "run"),
+        "TITLE": _escape(view.program.rpartition(":")[2] or "run"),
         "SUMMARY": "\n".join(f"<p>{_escape(line)}</p>" for line in summary.lines()),
         "STYLE": style,
         "SCRIPT": script,

@@ -4,7 +4,7 @@ from tests.unit.runtime.observe.recorded import shop_run
 from weft.runtime.observe import PlainLines
 
 GOLDEN = """\
-    0.00s  run started shop:answer
+    0.00s  run started answer
     0.00s  start  answer
     0.25s    start  sql: Write SQL for: how many mugs?
     0.50s    start  note: Greet the customer.
@@ -15,7 +15,7 @@ GOLDEN = """\
     3.00s    done   rows (1.0 s): [[42]]
     3.50s    FAIL   note (3.0 s): StepTimeout: too slow
     4.00s  done   answer (4.0 s): 42
-    4.00s  run finished shop:answer
+    4.00s  run finished answer
 """
 
 

@@ -35,7 +35,7 @@ def test_the_critical_path_follows_edges_not_the_clock() -> None:
 
 def test_lines_are_for_people() -> None:
     assert summarise(shop_run()).lines() == [
-        "shop:answer finished in 4.0 s",
+        "answer finished in 4.0 s",
         "4 steps (1 failed), 1 requests, 1 tool calls, 1.0 s of work",
         "12 tokens generated from 40 of prompt, 75% of it from shared KV",
         "critical path 3.0 s over 1 steps",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft.runtime.observe.text import clipped, clipped_front, cost, one_line
+from weft.runtime.observe.text import clipped, clipped_front, cost, one_line, program_name
 from weft.runtime.observe.usage import Usage
 
 
@@ -32,3 +32,9 @@ def test_cost_names_only_what_there_was() -> None:
     usage = Usage(num_prompt_tokens=8, num_cached_tokens=6, num_generated_tokens=3)
     assert cost(usage, 1.25) == "3 tok, 75% cached, 1.2 s"
     assert cost(Usage(), 0.0) == "0.0 s"
+
+
+def test_a_program_is_called_by_its_own_name() -> None:
+    assert program_name("weft_file_brief_0a1b:brief") == "brief"
+    assert program_name("brief") == "brief"
+    assert program_name("m:a\nb") == "a b"

@@ -77,7 +77,7 @@ def test_a_page_holds_every_step_in_tree_order_with_its_times() -> None:
     assert [step["is_critical"] for step in steps] == [False, False, True, False]
     assert ["of them cached", "30 (75%)"] in sql["figures"]
     assert ["seconds waited", "0.250"] in sql["figures"]
-    assert page.contents["title"] == ["shop:answer"]
+    assert page.contents["title"] == ["answer"]
 
 
 def test_hostile_text_adds_no_markup_and_arrives_unchanged_as_data() -> None:
@@ -86,7 +86,7 @@ def test_hostile_text_adds_no_markup_and_arrives_unchanged_as_data() -> None:
     assert hostile.is_complete
     assert step_of(hostile, "answer/sql")["told"] == f"SELECT 42{HOSTILE}"
     assert step_of(hostile, "answer/sql")["texts"] == [[0, f"SELECT 42{HOSTILE}"]]
-    assert hostile.contents["title"] == [f"shop:answer{HOSTILE}".replace("\ud800", "?")]
+    assert hostile.contents["title"] == [f"answer{HOSTILE}".replace("\ud800", "?")]
 
 
 def test_the_page_is_ascii_and_loads_nothing() -> None:

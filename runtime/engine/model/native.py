@@ -35,7 +35,7 @@ HEAD_DIMS = (16, 32, 64, 96, 128, 256)
 TILE_QUERIES = 4
 """Queries of one sequence that read their keys together, as in ``attention.h``."""
 SMALL_PRODUCTS = 1 << 21
-"""Below this many multiplications one thread is faster than several that wait for each other."""
+"""Fewer multiplications than these are left to one thread, which has nobody to wait for."""
 
 Ints = npt.NDArray[np.int64]
 

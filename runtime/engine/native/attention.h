@@ -4,6 +4,7 @@
 // with all query heads of that key-value head: what it reads of the cache serves all its rows.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -52,7 +53,8 @@ class KeyReader {
     int64_t size_, slot_;
 };
 
-// scores[r][j] = scale * (query r . key first + j), for the keys first ... last; hidden beyond.
+// scores[r][j] = scale * (query r . key first + j), for the keys first ... last; what stands
+// beyond them repeats the last key.
 template <int PARTS, typename KV>
 void score(const float* const* queries, int64_t rows, const KeyReader<KV>& keys, int64_t first,
            int64_t last, float scale, float* scores, int64_t scores_row) {

@@ -56,7 +56,7 @@ inline float largest(Vec value) {
     return best;
 }
 
-// exp by 2^n times a polynomial on |r| <= ln(2) / 2 (Cephes' coefficients); error below 2 ulp.
+// exp by 2^n times a polynomial on |r| <= ln(2) / 2 (Cephes' coefficients).
 // Inputs outside +-87 are clamped.
 inline Vec exp(Vec x) {
     x = x > all(87.f) ? all(87.f) : x;

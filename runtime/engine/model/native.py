@@ -114,7 +114,7 @@ class NativeDecoder:
         memories = [kv.layer(index) for index in range(kv.num_layers)]
         keys = (c_void_p * len(memories))(*(each.keys_NHD.data_ptr() for each in memories))
         values = (c_void_p * len(memories))(*(each.values_NHD.data_ptr() for each in memories))
-        query_N, height_N, table_N = _items(batch.query_lens_S)
+        query_N, height_N, table_N = _items(batch)
         tables_SB = np.ascontiguousarray(batch.block_tables_SB)
         paging = Paging(
             num_items=len(query_N),
@@ -125,6 +125,8 @@ class NativeDecoder:
             block_tables=tables_SB.ctypes.data,
             table_row=tables_SB.shape[1],
             block_size=kv.block_size,
+            tree_bases=_address(batch.tree_bases_T),
+            tree_masks=_address(batch.tree_masks_T),
         )
         call = Batch(
             paging=paging,
@@ -218,11 +220,17 @@ class NativeDecoder:
         return self._scratch
 
 
-def _items(query_lens_S: npt.NDArray[np.int32]) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
+def _address(values: npt.NDArray[np.generic] | None) -> int | None:
+    return None if values is None else values.ctypes.data
+
+
+def _items(batch: PackedBatch) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
     """[N] each: the first query of a work item, how many queries it has, its row of the tables."""
-    counts_S = -(-query_lens_S.astype(np.int64) // TILE_QUERIES)
+    query_lens_S = batch.query_lens_S
+    heights_S = np.where(batch.is_tree_S, 1, TILE_QUERIES)
+    counts_S = -(-query_lens_S.astype(np.int64) // heights_S)
     ends_S = np.cumsum(query_lens_S, dtype=np.int64)
     table_N = np.repeat(np.arange(len(counts_S), dtype=np.int32), counts_S)
     number_N = np.arange(len(table_N)) - np.repeat(np.cumsum(counts_S) - counts_S, counts_S)
-    query_N = (ends_S - query_lens_S)[table_N] + number_N * TILE_QUERIES
-    return query_N, np.minimum(TILE_QUERIES, ends_S[table_N] - query_N), table_N
+    query_N = (ends_S - query_lens_S)[table_N] + number_N * heights_S[table_N]
+    return query_N, np.minimum(heights_S[table_N], ends_S[table_N] - query_N), table_N

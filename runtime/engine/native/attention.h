@@ -17,7 +17,11 @@ constexpr int64_t kTileQueries = 4;
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
 
 // What the queries of one call may read. Query t stands at position positions[t] of its sequence
-// and sees its keys 0 ... positions[t], the last ``window`` of them where that is not 0.
+// and sees its keys 0 ... positions[t], the last ``window`` of them where that is not 0. Key p
+// lies in logical slot p of the sequence's table, but for a query of a draft tree (an item of its
+// own) the keys from tree_bases[t] on are those of its path, slot tree_bases[t] + j for every
+// bit j of tree_masks[t]: sums run over positions, so that a path gives the same bits once it is
+// no draft any more.
 struct Paging {
     int64_t num_items;           // of one key-value head
     const int64_t* item_query;   // first query of each item
@@ -27,6 +31,24 @@ struct Paging {
     const int32_t* block_tables;
     int64_t table_row;
     int64_t block_size;
+    const int64_t* tree_bases;   // or null: no drafts
+    const uint64_t* tree_masks;
+};
+
+// Logical slots of the keys of an item.
+struct Path {
+    int64_t base = std::numeric_limits<int64_t>::max();
+    int64_t nodes[64];
+
+    Path(const Paging& paging, int64_t item) {
+        if (!paging.tree_bases || paging.item_height[item] > 1) return;
+        base = paging.tree_bases[paging.item_query[item]];
+        uint64_t left = paging.tree_masks[paging.item_query[item]];
+        for (int64_t* node = nodes; left; left &= left - 1) *node++ = base + __builtin_ctzll(left);
+    }
+    int64_t slot(int64_t position) const {
+        return position < base ? position : nodes[position - base];
+    }
 };
 
 struct Heads {
@@ -38,19 +60,21 @@ struct Heads {
 template <typename KV>
 class KeyReader {
   public:
-    KeyReader(const KV* memory, const int32_t* table, const Paging& paging, const Heads& heads,
-              int64_t kv_head)
-        : memory_(memory + kv_head * heads.head_dim), table_(table), size_(paging.block_size),
-          slot_(heads.num_kv_heads * heads.head_dim) {}
+    KeyReader(const KV* memory, const int32_t* table, const Path& path, const Paging& paging,
+              const Heads& heads, int64_t kv_head)
+        : memory_(memory + kv_head * heads.head_dim), table_(table), path_(path),
+          size_(paging.block_size), stride_(heads.num_kv_heads * heads.head_dim) {}
 
     const KV* at(int64_t position) const {
-        return memory_ + (table_[position / size_] * size_ + position % size_) * slot_;
+        const int64_t slot = path_.slot(position);
+        return memory_ + (table_[slot / size_] * size_ + slot % size_) * stride_;
     }
 
   private:
     const KV* memory_;
     const int32_t* table_;
-    int64_t size_, slot_;
+    const Path& path_;
+    int64_t size_, stride_;
 };
 
 // scores[r][j] = scale * (query r . key first + j), for the keys first ... last; what stands
@@ -135,8 +159,9 @@ void attend_item(const Heads& heads, const Paging& paging, int64_t item, int64_t
         results[r] = out + token * out_row + head * heads.head_dim;
     }
     float* scores = scratch.data();
-    const KeyReader<KV> key_reader(keys, table, paging, heads, kv_head);
-    const KeyReader<KV> value_reader(values, table, paging, heads, kv_head);
+    const Path path(paging, item);
+    const KeyReader<KV> key_reader(keys, table, path, paging, heads, kv_head);
+    const KeyReader<KV> value_reader(values, table, path, paging, heads, kv_head);
     score<PARTS>(queries.data(), rows, key_reader, first, last, heads.scale, scores, padded);
     for (int64_t r = 0; r < rows; ++r) {
         const int64_t position = paging.positions[begin + r / group];

@@ -65,6 +65,8 @@ class Paging(Structure):
         ("block_tables", c_void_p),
         ("table_row", c_int64),
         ("block_size", c_int64),
+        ("tree_bases", c_void_p),
+        ("tree_masks", c_void_p),
     )
 
 

@@ -10,6 +10,7 @@ from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
+from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.report import BenchReport
 
@@ -17,7 +18,11 @@ __all__ = ["Bench", "bench_names", "run_bench"]
 
 Bench = Callable[[BenchOptions], Findings]
 
-BENCHES: Mapping[str, Bench] = {"engine": bench_engine, "overhead": bench_overhead}
+BENCHES: Mapping[str, Bench] = {
+    "engine": bench_engine,
+    "overhead": bench_overhead,
+    "prefix": bench_prefix,
+}
 
 
 def bench_names() -> tuple[str, ...]:

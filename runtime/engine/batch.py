@@ -45,6 +45,9 @@ class PackedBatch:
     """Bit j: token t sees logical slot ``tree_bases_T[t] + j``. The bits are the path from the
     tree's root to t, own node included: ``positions_T[t]`` is the base plus their number less 1.
     """
+    shares_prefixes: bool = True
+    """Sequences whose tables hold the same blocks may read them together. It changes the speed of
+    the native path and nothing else; False serves to measure what it brings."""
 
     @property
     def is_tree_S(self) -> npt.NDArray[np.bool_]:

@@ -69,9 +69,6 @@ class NativeDecoder:
         Raises: KernelsMissing, before anything is changed.
         """
         self._library = load_kernels()
-        self.shares_prefixes = True
-        """Sequences whose tables hold the same blocks read them together. It changes speed
-        alone, never bits; False serves to measure what it brings."""
         self._kept: list[torch.Tensor] = []
         self._embed = model.model.embed_tokens
         self._rotary = model.model.rotary_emb
@@ -133,7 +130,7 @@ class NativeDecoder:
             block_size=kv.block_size,
             tree_bases=_address(batch.tree_bases_T),
             tree_masks=_address(batch.tree_masks_T),
-            shares=int(self.shares_prefixes),
+            shares=int(batch.shares_prefixes),
         )
         call = Batch(
             paging=paging,

@@ -10,7 +10,7 @@ from weft.runtime.bench.findings import Findings
 
 
 def test_benches_have_names() -> None:
-    assert bench_names() == ("engine", "overhead")
+    assert bench_names() == ("engine", "overhead", "prefix")
 
 
 def test_unknown_bench_is_refused_by_name() -> None:

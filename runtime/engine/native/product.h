@@ -25,7 +25,8 @@ constexpr int kGroupPanels = 4;
 
 struct Weight {
     const void* panels;
-    const float* bias;  // [O] or null
+    const float* bias;    // [O] or null
+    const float* scales;  // [O] where the panels are of 8 bits (quantised.h), else null
     int64_t outputs;
     int64_t inputs;
     int32_t is_bfloat16;

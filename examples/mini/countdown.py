@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from random import Random
 
-from examples.mini.problem import Problem, dialogue
+from examples.mini.problem import Problem, dialogue, is_heldout
 
 SYSTEM = "Countdown."
 MAX_VALUE = 999
 """Largest intermediate value the solver visits; a checker accepts larger ones."""
 MAX_NUMBER = 20
 TARGETS = range(10, 100)
+STATES_PER_DIALOGUE = 3
 
 State = tuple[int, ...]
 """Remaining numbers, ascending."""
@@ -39,7 +40,7 @@ def combine(large: int, small: int) -> Iterator[tuple[str, int]]:
         yield f"{large}/{small}", large // small
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=300_000)
 def reachable(state: State) -> dict[int, int]:
     """Map every value a state can end in to the number of operation sequences that end there."""
     if len(state) == 1:
@@ -130,3 +131,36 @@ def draw_late(rng: Random) -> Problem:
     state, target = draw_instance(rng)
     steps = sample_solution(rng, state, target)
     return problem(rng, steps[rng.randrange(len(steps) - 1)][1], target, show(target, state))
+
+
+def draw_states(rng: Random) -> Problem:
+    """Draw a dialogue whose turns are states of unrelated instances, most of four numbers.
+
+    The first operation is the hard one: here nearly every turn is one, where a whole game has one
+    in three. The dialogue as a whole is no instance, so no held-out instance may be in it.
+    """
+    turns, choices = list[str](), dict[int, dict[str, float]]()
+    for _ in range(STATES_PER_DIALOGUE):
+        state, target = draw_training_instance(rng)
+        if rng.random() < 0.3:
+            state = sample_solution(rng, state, target)[0][1]
+        options = solving_operations(state, target)
+        shares = {text: share for text, (share, _) in options.items()}
+        choices[len(turns) + 2] = shares
+        turns += [show(target, state), rng.choices(list(shares), list(shares.values()))[0]]
+    return Problem(
+        skill="countdown",
+        key="\n".join(turns),
+        messages=dialogue(SYSTEM, *turns),
+        num_prompt=2,
+        check={},
+        choices=choices,
+    )
+
+
+def draw_training_instance(rng: Random) -> tuple[State, int]:
+    """Draw an instance that is not held out."""
+    while True:
+        state, target = draw_instance(rng)
+        if not is_heldout("countdown", show(target, state)):
+            return state, target

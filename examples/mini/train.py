@@ -24,7 +24,7 @@ from examples.mini.replicas import Replicas
 from examples.mini.tokenizer import train_tokenizer
 from examples.mini.trunk import Trunk
 
-BATCHES_PER_STEP = 2
+BATCHES_PER_STEP = 4
 EXPECTED_TARGETS = 0.3 * BATCH_TOKENS * BATCHES_PER_STEP
 """Assistant tokens of a usual step: a fixed divisor, so that every token weighs the same."""
 MATRIX_LR, OTHER_LR = 5e-3, 4e-3

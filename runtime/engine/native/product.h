@@ -1,13 +1,14 @@
 // Products of a few or many rows with a weight that is laid out once.
 //
 // A weight [O, I] is stored as panels of 32 outputs: panel p holds, for every input i, the weights
-// of outputs 32 p ... 32 p + 31. A tile of up to kTileRows rows keeps its sums in registers while
+// of outputs 32 p ... 32 p + 31, in the order that load_pair reads. A tile of up to kTileRows rows keeps its sums in registers while
 // one panel streams by, so one row costs the weight's bytes and many rows cost its products.
 #pragma once
 
 #include <omp.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "vectors.h"
 
@@ -19,9 +20,12 @@ constexpr int kTileRows = 12;
 #else
 constexpr int kTileRows = 3;
 #endif
-// Inputs of one pass: a tile's rows then stay in the first cache, a group's weights in the second.
-constexpr int64_t kPassInputs = 256;
-constexpr int kGroupPanels = 4;
+// Most inputs of one pass: the widened part of a panel then stays in the second cache.
+constexpr int64_t kPassInputs = 2048;
+// Up to so many rows are read where they lie; more of them would crowd one set of the first cache.
+constexpr int64_t kLooseRows = 4;
+// How far before its use a weight is fetched, in bytes: from memory, and from the second cache.
+constexpr int64_t kFarAhead = 4096, kNearAhead = 1536;
 
 struct Weight {
     const void* panels;
@@ -44,7 +48,8 @@ void pack(const From* weight, int64_t outputs, int64_t inputs, From* panels) {
         for (int64_t lane = 0; lane < kPanel; ++lane) {
             const int64_t output = panel * kPanel + lane;
             for (int64_t i = 0; i < inputs; ++i)
-                to[i * kPanel + lane] = output < outputs ? weight[output * inputs + i] : From{};
+                to[i * kPanel + place_in_pair<From>(lane)] =
+                    output < outputs ? weight[output * inputs + i] : From{};
         }
     }
 }
@@ -60,18 +65,32 @@ struct Share {
     }
 };
 
-// Rows cut into tiles of nearly equal height.
-struct Tiles {
-    int64_t rows, count;
+// A range cut into the fewest parts of at most ``most``, all nearly equal.
+struct Parts {
+    int64_t size, count;
 
-    explicit Tiles(int64_t rows) : rows(rows), count((rows + kTileRows - 1) / kTileRows) {}
-    int64_t begin(int64_t tile) const { return rows * tile / count; }
+    Parts(int64_t size, int64_t most) : size(size), count((size + most - 1) / most) {}
+    int64_t begin(int64_t part) const { return size * part / count; }
 };
 
-// sums[m] += x[m] . weight over ``inputs`` inputs; x element (m, i) is at x[m * row + i * column].
-template <int ROWS, typename W>
-inline void multiply_tile(const float* x, int64_t row, int64_t column, const W* weight,
-                          int64_t inputs, float* out, int64_t out_row) {
+// The rows of one tile: element (m, i) is at x[m * row + i], or packed at x[i * height + m].
+struct Rows {
+    const float* x;
+    int64_t height, row;
+};
+
+// What to fetch from memory while a tile is computed: ``step`` bytes for every input.
+struct Ahead {
+    const char* start;
+    int64_t step;
+};
+
+// out[m] += rows[m] . weight over ``inputs`` inputs.
+template <int ROWS, bool PACKED, typename W>
+inline void multiply_tile(const Rows& rows, const W* weight, int64_t inputs, const Ahead& ahead,
+                          float* out, int64_t out_row) {
+    const float* x = rows.x;
+    const int64_t row = rows.row;
     Vec low[ROWS], high[ROWS];
 #pragma GCC unroll 12
     for (int m = 0; m < ROWS; ++m) {
@@ -79,12 +98,18 @@ inline void multiply_tile(const float* x, int64_t row, int64_t column, const W* 
         high[m] = load(out + m * out_row + kLanes);
     }
     for (int64_t i = 0; i < inputs; ++i) {
-        const Vec w0 = load(weight + i * kPanel), w1 = load(weight + i * kPanel + kLanes);
+        const W* w = weight + i * kPanel;
+        __builtin_prefetch(ahead.start + i * ahead.step);
+        if (PACKED) {
+            __builtin_prefetch(reinterpret_cast<const char*>(w) + kNearAhead);
+            __builtin_prefetch(reinterpret_cast<const char*>(w + kLanes) + kNearAhead);
+        }
+        const Pair weights = load_pair(w);
 #pragma GCC unroll 12
         for (int m = 0; m < ROWS; ++m) {
-            const Vec value = all(x[m * row + i * column]);
-            low[m] += value * w0;
-            high[m] += value * w1;
+            const Vec value = all(PACKED ? x[i * ROWS + m] : x[m * row + i]);
+            low[m] += value * weights.low;
+            high[m] += value * weights.high;
         }
     }
 #pragma GCC unroll 12
@@ -94,12 +119,12 @@ inline void multiply_tile(const float* x, int64_t row, int64_t column, const W* 
     }
 }
 
-template <typename W>
-inline void multiply_rows(int64_t rows, const float* x, int64_t row, int64_t column,
-                          const W* weight, int64_t inputs, float* out, int64_t out_row) {
-    switch (rows) {
+template <bool PACKED, typename W>
+inline void multiply_rows(const Rows& rows, const W* weight, int64_t inputs, const Ahead& ahead,
+                          float* out, int64_t out_row) {
+    switch (rows.height) {
 #define WEFT_CASE(R) \
-    case R: return multiply_tile<R>(x, row, column, weight, inputs, out, out_row);
+    case R: return multiply_tile<R, PACKED>(rows, weight, inputs, ahead, out, out_row);
         WEFT_CASE(1) WEFT_CASE(2) WEFT_CASE(3)
 #ifdef __AVX512F__
         WEFT_CASE(4) WEFT_CASE(5) WEFT_CASE(6) WEFT_CASE(7) WEFT_CASE(8) WEFT_CASE(9)
@@ -111,7 +136,7 @@ inline void multiply_rows(int64_t rows, const float* x, int64_t row, int64_t col
 
 // Lay the rows of x out tile by tile, so that a tile's values of one input stand together.
 inline void pack_rows(const float* x, int64_t rows, int64_t inputs, float* packed) {
-    const Tiles tiles(rows);
+    const Parts tiles(rows, kTileRows);
     const Share share(tiles.count);
     for (int64_t tile = share.begin; tile < share.end; ++tile) {
         const int64_t begin = tiles.begin(tile), height = tiles.begin(tile + 1) - begin;
@@ -121,6 +146,46 @@ inline void pack_rows(const float* x, int64_t rows, int64_t inputs, float* packe
     }
 }
 
+inline void widen(const BFloat16* from, int64_t count, float* to) {
+    for (int64_t i = 0; i < count; i += kPanel) {
+        const Pair pair = load_pair(from + i);
+        store(to + i, pair.low);
+        store(to + i + kLanes, pair.high);
+    }
+}
+inline void widen(const float*, int64_t, float*) {}
+
+// One panel of a product: out [rows, <= 32], rows of out_row floats.
+struct PanelSums {
+    float* out;
+    int64_t out_row, width;
+    const float* bias;  // of the panel's outputs, or null
+    bool adds;
+
+    // Where a tile's sums may be kept: a narrow last panel needs a place as wide as the others.
+    template <typename Multiply>
+    void run(int64_t begin, int64_t height, bool is_first, Multiply multiply) const {
+        alignas(64) float edge[kTileRows * kPanel];
+        float* to = out + begin * out_row;
+        const bool is_edge = width < kPanel;
+        float* sums = is_edge ? edge : to;
+        const int64_t row = is_edge ? kPanel : out_row;
+        if (is_edge || (is_first && (bias || !adds)))
+            for (int64_t m = 0; m < height; ++m)
+                for (int64_t o = 0; o < kPanel; ++o)
+                    sums[m * row + o] = o < width ? start(to[m * out_row + o], o, is_first) : 0.f;
+        multiply(sums, row);
+        for (int64_t m = 0; is_edge && m < height; ++m)
+            std::copy_n(edge + m * kPanel, width, to + m * out_row);
+    }
+
+  private:
+    float start(float before, int64_t output, bool is_first) const {
+        if (!is_first) return before;
+        return (adds ? before : 0.f) + (bias ? bias[output] : 0.f);
+    }
+};
+
 // This thread's part of out [rows, O] = x [rows, I] . weight^T + bias, or += with ``adds``. All
 // threads of a team call it; ``packed`` has room for rows * I floats, ``out`` rows of out_row
 // floats. Ends with a barrier.
@@ -128,57 +193,44 @@ template <typename W>
 void multiply(const Weight& weight, const float* x, int64_t rows, float* packed, float* out,
               int64_t out_row, bool adds) {
     const int64_t inputs = weight.inputs;
-    const Tiles tiles(rows);
-    const bool is_packed = tiles.count > 1;
+    const Parts tiles(rows, kTileRows), passes(inputs, kPassInputs);
+    const bool is_packed = rows > kLooseRows;
+    const bool is_widened = tiles.count > 1 && sizeof(W) != sizeof(float);
     if (is_packed) {
         pack_rows(x, rows, inputs, packed);
 #pragma omp barrier
     }
+    thread_local std::vector<Vec> room;
+    if (is_widened) room.resize(std::min(inputs, kPassInputs) * kPanel / kLanes);
     const Share share(weight.num_panels());
-    alignas(64) thread_local float wide[kPassInputs * kPanel * kGroupPanels];
-    alignas(64) float edge[kTileRows * kPanel] = {};
-    for (int64_t group = share.begin; group < share.end; group += kGroupPanels) {
-        const int64_t group_end = std::min<int64_t>(group + kGroupPanels, share.end);
-        for (int64_t start = 0; start < inputs; start += kPassInputs) {
-            const int64_t size = std::min(kPassInputs, inputs - start);
-            const bool widens = is_packed && sizeof(W) != sizeof(float);
-            for (int64_t panel = group; widens && panel < group_end; ++panel) {
-                const W* from =
-                    static_cast<const W*>(weight.panels) + (panel * inputs + start) * kPanel;
-                float* to = wide + (panel - group) * kPassInputs * kPanel;
-                for (int64_t i = 0; i < size * kPanel; i += kLanes) store(to + i, load(from + i));
-            }
+    const int64_t input_bytes = kPanel * sizeof(W);
+    for (int64_t panel = share.begin; panel < share.end; ++panel) {
+        const int64_t output = panel * kPanel;
+        const PanelSums sums{out + output, out_row,
+                             std::min<int64_t>(kPanel, weight.outputs - output),
+                             weight.bias ? weight.bias + output : nullptr, adds};
+        for (int64_t pass = 0; pass < passes.count; ++pass) {
+            const int64_t start = passes.begin(pass), size = passes.begin(pass + 1) - start;
+            const W* from = static_cast<const W*>(weight.panels) + (panel * inputs + start) * kPanel;
+            float* wide = reinterpret_cast<float*>(room.data());
+            if (is_widened) widen(from, size * kPanel, wide);
+            // Many tiles share the fetching of what comes next, one reads what it needs itself.
+            const char* next = reinterpret_cast<const char*>(from) +
+                               (tiles.count > 1 ? size * input_bytes : kFarAhead);
             for (int64_t tile = 0; tile < tiles.count; ++tile) {
                 const int64_t begin = tiles.begin(tile), height = tiles.begin(tile + 1) - begin;
-                const float* values =
-                    is_packed ? packed + begin * inputs + start * height : x + start;
-                const int64_t row = is_packed ? 1 : inputs, column = is_packed ? height : 1;
-                for (int64_t panel = group; panel < group_end; ++panel) {
-                    const int64_t output = panel * kPanel;
-                    const int64_t width = std::min<int64_t>(kPanel, weight.outputs - output);
-                    float* to = out + begin * out_row + output;
-                    const bool is_edge = width < kPanel;
-                    float* sums = is_edge ? edge : to;
-                    const int64_t sums_row = is_edge ? kPanel : out_row;
-                    const bool is_first = start == 0;
-                    if (is_edge || (is_first && (weight.bias || !adds)))
-                        for (int64_t m = 0; m < height; ++m)
-                            for (int64_t o = 0; o < width; ++o)
-                                sums[m * sums_row + o] =
-                                    (is_first && !adds ? 0.f : to[m * out_row + o]) +
-                                    (is_first && weight.bias ? weight.bias[output + o] : 0.f);
-                    if (widens)
-                        multiply_rows(height, values, row, column,
-                                      wide + (panel - group) * kPassInputs * kPanel, size, sums,
-                                      sums_row);
+                const Ahead ahead{next + size * input_bytes / tiles.count * tile,
+                                  input_bytes / tiles.count};
+                const Rows part{is_packed ? packed + begin * inputs + start * height : x + start,
+                                height, inputs};
+                sums.run(begin, height, pass == 0, [&](float* to, int64_t to_row) {
+                    if (is_widened)
+                        multiply_rows<true>(part, wide, size, ahead, to, to_row);
+                    else if (is_packed)
+                        multiply_rows<true>(part, from, size, ahead, to, to_row);
                     else
-                        multiply_rows(height, values, row, column,
-                                      static_cast<const W*>(weight.panels) +
-                                          (panel * inputs + start) * kPanel,
-                                      size, sums, sums_row);
-                    for (int64_t m = 0; is_edge && m < height; ++m)
-                        std::copy_n(edge + m * kPanel, width, to + m * out_row);
-                }
+                        multiply_rows<false>(part, from, size, ahead, to, to_row);
+                });
             }
         }
     }

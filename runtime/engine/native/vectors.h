@@ -26,6 +26,24 @@ inline Vec load(const BFloat16* from) {
     return (Vec)(__builtin_convertvector(half, BitVec) << 16);
 }
 
+struct Pair {
+    Vec low, high;
+};
+
+// 32 values as two vectors. In bfloat16 value j and value j + 16 share a word, so that a shift and a
+// mask part them; ``place_in_pair`` says where each stands.
+inline Pair load_pair(const float* from) { return {load(from), load(from + kLanes)}; }
+
+inline Pair load_pair(const BFloat16* from) {
+    const BitVec words = (BitVec)load(reinterpret_cast<const float*>(from));
+    return {(Vec)(words << 16), (Vec)(words & 0xffff0000u)};
+}
+
+template <typename T>
+constexpr int64_t place_in_pair(int64_t value) {
+    return sizeof(T) == sizeof(float) ? value : value % kLanes * 2 + value / kLanes;
+}
+
 inline void store(float* to, Vec value) { *reinterpret_cast<VecInMemory*>(to) = value; }
 
 // Rounds to nearest, ties to even.

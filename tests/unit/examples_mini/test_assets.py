@@ -6,10 +6,11 @@ from math import prod
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from examples.mini.chat_template import CHAT_TEMPLATE
 from examples.mini.heldout import write_assets
-from examples.mini.sampler import Sampler
 from examples.mini.shop_db import shop_script
 
 MAX_PARAMETERS = 6_000_000
@@ -32,11 +33,15 @@ def test_the_bundled_heldout_problems_are_the_generated_ones(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_checkpoint_loads_and_answers() -> None:
-    sampler = Sampler(assets(), "cpu")
-    prompt = sampler.prompt([{"role": "user", "content": "Hello"}])
-    answers = sampler.sample([prompt], max_tokens=20, temperature=0.0)
-    assert answers == ["Hello! How can I help you?"]
+def test_transformers_loads_the_checkpoint_and_it_answers() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(assets())
+    model = AutoModelForCausalLM.from_pretrained(assets(), dtype=torch.float32)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
+    )
+    ids_1T = torch.tensor([tokenizer.encode(prompt)])
+    answer = model.generate(ids_1T, max_new_tokens=20, do_sample=False)[0, ids_1T.shape[1] :]
+    assert tokenizer.decode(answer, skip_special_tokens=True) == "Hello! How can I help you?"
 
 
 def test_the_checkpoint_is_small_and_of_a_plain_architecture() -> None:

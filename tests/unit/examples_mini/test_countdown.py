@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from examples.mini import countdown
+from examples.mini.problem import is_heldout
 from weft.runtime.model.checks import countdown_step
 
 
@@ -61,3 +62,17 @@ def test_shares_are_those_of_the_solutions() -> None:
 def test_an_unreachable_target_is_named() -> None:
     with pytest.raises(ValueError, match="99 cannot be reached"):
         countdown.sample_solution(Random(0), (1, 1), 99)
+
+
+def test_a_dialogue_of_states_shows_right_operations_and_no_heldout_instance() -> None:
+    rng = Random(0)
+    for _ in range(50):
+        problem = countdown.draw_states(rng)
+        turns = [str(item["content"]) for item in problem.messages[1:]]
+        for shown, operation in zip(turns[::2], turns[1::2], strict=True):
+            target, listed = shown.split(":")
+            numbers = [int(number) for number in listed.split()]
+            assert len(numbers) == 3 or not is_heldout("countdown", shown)
+            after = countdown_step(numbers, operation)
+            assert after is not None
+            assert int(target) in countdown.reachable(after)

@@ -14,7 +14,7 @@ from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.workload import Workload
 
-__all__ = ["bench_engine"]
+__all__ = ["BUNDLED", "bench_engine", "bench_models", "race_models"]
 
 BATCHES = (1, 8, 32, 128)
 MAX_CONTEXT = 1024
@@ -38,15 +38,23 @@ def bench_engine(options: BenchOptions) -> Findings:
     """
     findings = Findings()
     contenders, findings.missing = engine_contenders(options)
-    deadline = time.monotonic() + options.limit_s
-    with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
-        for folder, share in zip(_models(Path(place), options.seed), (0.4, 1.0), strict=True):
-            now = time.monotonic()
-            _bench_model(findings, contenders, folder, options, now + share * (deadline - now))
+    race_models(findings, contenders, options)
     return findings
 
 
-def _models(place: Path, seed: int) -> Iterator[Path]:
+def race_models(
+    findings: Findings, contenders: list[Contender], options: BenchOptions, *, suffix: str = ""
+) -> None:
+    """Note the rates of ``contenders`` on both models, ``suffix`` put to the models' names."""
+    deadline = time.monotonic() + options.limit_s
+    with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
+        for folder, share in zip(bench_models(Path(place), options.seed), (0.4, 1.0), strict=True):
+            now, name = time.monotonic(), folder.name + suffix
+            until = now + share * (deadline - now)
+            _bench_model(findings, contenders, folder, name, options, until)
+
+
+def bench_models(place: Path, seed: int) -> Iterator[Path]:
     """Checkpoint folders, each named as its figures are."""
     if (BUNDLED / "model.safetensors").exists():
         yield BUNDLED
@@ -59,6 +67,7 @@ def _bench_model(
     findings: Findings,
     contenders: list[Contender],
     folder: Path,
+    name: str,
     options: BenchOptions,
     deadline: float,
 ) -> None:
@@ -77,7 +86,7 @@ def _bench_model(
             max_batch=max(BATCHES),
             seed=options.seed,
         )
-        for workload in _workloads(folder.name, options):
+        for workload in _workloads(name, options):
             if time.monotonic() > deadline + SLACK_S:
                 findings.missing.append(f"{workload.figure('…')}: no time left; ask for --full")
                 continue

@@ -11,13 +11,18 @@ from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
 from weft.runtime.bench.provenance import commit_of, describe_machine
+from weft.runtime.bench.quantised import bench_quantised
 from weft.runtime.bench.report import BenchReport
 
 __all__ = ["Bench", "bench_names", "run_bench"]
 
 Bench = Callable[[BenchOptions], Findings]
 
-BENCHES: Mapping[str, Bench] = {"engine": bench_engine, "overhead": bench_overhead}
+BENCHES: Mapping[str, Bench] = {
+    "engine": bench_engine,
+    "overhead": bench_overhead,
+    "quantised": bench_quantised,
+}
 
 
 def bench_names() -> tuple[str, ...]:

@@ -41,7 +41,7 @@ inline IntVec add_products(IntVec sums, const uint8_t* weights, int32_t x) {
 
 // Rows of 8-bit values, tile by tile, so that a tile's values of the same inputs stand together.
 struct QuantisedRows {
-    Tiles tiles;
+    Parts tiles;
     int64_t fours;
     float* scales;    // [rows]: what 1 stands for
     int32_t* shifts;  // [rows]: 128 times the sum of the row
@@ -49,12 +49,12 @@ struct QuantisedRows {
 
     // ``room`` holds rows * (fours + 2) words.
     QuantisedRows(float* room, int64_t rows, int64_t inputs)
-        : tiles(rows), fours(fours_of(inputs)), scales(room),
+        : tiles(rows, kTileRows), fours(fours_of(inputs)), scales(room),
           shifts(reinterpret_cast<int32_t*>(room) + rows), values(shifts + rows) {}
 
     // A row with a value that is no finite number gets a scale that is none: all it gives is NaN.
     void quantise(const float* x, int64_t inputs, int64_t row) {
-        const int64_t tile = ((row + 1) * tiles.count - 1) / tiles.rows;
+        const int64_t tile = ((row + 1) * tiles.count - 1) / tiles.size;
         const int64_t begin = tiles.begin(tile), height = tiles.begin(tile + 1) - begin;
         int32_t* to = values + begin * fours + row - begin;
         Vec highest{}, lost{};

@@ -19,7 +19,17 @@ __all__ = [
     "resident_bytes",
 ]
 
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+FEATURES = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "bf16",
+    "sve",
+)
 """Instruction sets that make matrix products fast, as /proc/cpuinfo calls them."""
 BF16_FEATURES = {"amx_bf16", "avx512_bf16", "bf16"}
 

@@ -45,7 +45,7 @@ def bench_quantised(options: BenchOptions) -> Findings:
     if (BUNDLED / "model.safetensors").exists():
         _note_accuracy(findings, options)
     else:
-        findings.missing.append("accuracy: mini is not here; make mini trains it")
+        findings.missing.append("accuracy: mini is not here; `make mini` trains it")
     return findings
 
 

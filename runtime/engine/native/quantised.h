@@ -16,12 +16,11 @@
 namespace weft {
 
 constexpr int64_t kFour = 4;
+constexpr int64_t kStep = kPanel * kFour;  // bytes of a panel for four inputs
 constexpr float kLargest = 127.f;
 constexpr int32_t kShift = 128;
 // A row whose values are all below this is taken for zeros: its scale would not be a number.
 constexpr float kSmallest = 1e-30f;
-// Weights that the rows of all tiles meet before the next ones come: half of the second cache.
-constexpr int64_t kGroupBytes = 1 << 19;
 
 inline int64_t fours_of(int64_t inputs) { return (inputs + kFour - 1) / kFour; }
 
@@ -95,18 +94,23 @@ struct QuantisedRows {
 
 // sums[m] = the product of row first + m with one panel, for ROWS rows and 32 outputs.
 template <int ROWS>
-void sum_tile(const QuantisedRows& rows, int64_t first, const uint8_t* panel, IntVec* sums) {
+void sum_tile(const QuantisedRows& rows, int64_t first, const uint8_t* panel, const Ahead& ahead,
+              IntVec* sums) {
     const int32_t* x = rows.values + first * rows.fours;
     IntVec low[ROWS], high[ROWS];
 #pragma GCC unroll 12
     for (int m = 0; m < ROWS; ++m) low[m] = high[m] = IntVec{} - rows.shifts[first + m];
     for (int64_t four = 0; four < rows.fours; ++four) {
-        const uint8_t* weights = panel + four * kPanel * kFour;
+        const uint8_t* weights = panel + four * kStep;
+        __builtin_prefetch(ahead.start + four * ahead.step);
+        __builtin_prefetch(ahead.start + four * ahead.step + ahead.step / 2);
+        __builtin_prefetch(weights + kNearAhead);
+        __builtin_prefetch(weights + kNearAhead + kStep / 2);
 #pragma GCC unroll 12
         for (int m = 0; m < ROWS; ++m) {
             const int32_t value = x[four * ROWS + m];
             low[m] = add_products(low[m], weights, value);
-            high[m] = add_products(high[m], weights + kLanes * kFour, value);
+            high[m] = add_products(high[m], weights + kStep / 2, value);
         }
     }
 #pragma GCC unroll 12
@@ -117,10 +121,10 @@ void sum_tile(const QuantisedRows& rows, int64_t first, const uint8_t* panel, In
 }
 
 inline void sum_rows(int64_t height, const QuantisedRows& rows, int64_t first,
-                     const uint8_t* panel, IntVec* sums) {
+                     const uint8_t* panel, const Ahead& ahead, IntVec* sums) {
     switch (height) {
 #define WEFT_CASE(R) \
-    case R: return sum_tile<R>(rows, first, panel, sums);
+    case R: return sum_tile<R>(rows, first, panel, ahead, sums);
         WEFT_CASE(1) WEFT_CASE(2) WEFT_CASE(3)
 #ifdef __AVX512F__
         WEFT_CASE(4) WEFT_CASE(5) WEFT_CASE(6) WEFT_CASE(7) WEFT_CASE(8) WEFT_CASE(9)
@@ -149,11 +153,15 @@ inline void multiply_panel(const Weight& weight, int64_t panel, const QuantisedR
     const int64_t first = rows.tiles.begin(tile), height = rows.tiles.begin(tile + 1) - first;
     const int64_t output = panel * kPanel;
     const int64_t width = std::min<int64_t>(kPanel, weight.outputs - output);
-    const uint8_t* weights =
-        static_cast<const uint8_t*>(weight.panels) + output * rows.fours * kFour;
+    const int64_t panel_bytes = rows.fours * kStep;
+    const auto* from = static_cast<const uint8_t*>(weight.panels) + panel * panel_bytes;
+    // Many tiles share the fetching of what comes next, one reads what it needs itself.
+    const int64_t count = rows.tiles.count;
+    const auto* next = reinterpret_cast<const char*>(from) + (count > 1 ? panel_bytes : kFarAhead);
+    const Ahead ahead{next + panel_bytes / count * tile, kStep / count};
     const float* bias = weight.bias ? weight.bias + output : nullptr;
     IntVec sums[2 * kTileRows];
-    sum_rows(height, rows, first, weights, sums);
+    sum_rows(height, rows, first, from, ahead, sums);
     for (int64_t m = 0; m < height; ++m) {
         float edge[kPanel] = {};
         float* row = out + (first + m) * out_row + output;
@@ -174,14 +182,9 @@ inline void multiply_quantised(const Weight& weight, const float* x, int64_t row
         quantised.quantise(x + row * weight.inputs, weight.inputs, row);
 #pragma omp barrier
     const Share share(weight.num_panels());
-    const int64_t panel_bytes = quantised.fours * kFour * kPanel;
-    const int64_t group_panels = std::max<int64_t>(1, kGroupBytes / panel_bytes);
-    for (int64_t group = share.begin; group < share.end; group += group_panels) {
-        const int64_t end = std::min(group + group_panels, share.end);
+    for (int64_t panel = share.begin; panel < share.end; ++panel)
         for (int64_t tile = 0; tile < quantised.tiles.count; ++tile)
-            for (int64_t panel = group; panel < end; ++panel)
-                multiply_panel(weight, panel, quantised, tile, out, out_row, adds);
-    }
+            multiply_panel(weight, panel, quantised, tile, out, out_row, adds);
 #pragma omp barrier
 }
 

@@ -150,7 +150,7 @@ def test_a_strange_row_is_its_own_affair(fault: float) -> None:
     rng = np.random.default_rng(3)
     x_RI = rng.standard_normal((20, 50)).astype(np.float32)
     weights_OI = rng.integers(-127, 128, (40, 50)).astype(np.int8)
-    scales_O = rng.random(40).astype(np.float32) / 127
+    scales_O = (rng.random(40) / 127).astype(np.float32)
     bias_O = rng.standard_normal(40).astype(np.float32)
     kernels = load_kernels()
     healthy_RO = product(kernels, x_RI, weights_OI, scales_O, bias_O=bias_O)

@@ -50,7 +50,7 @@ def divergence(
     """
     sequences = asyncio.run(_answer(model, dialogues, num_tokens, seed))
     stored_RV, int8_RV = (
-        torch.cat([_logits(runner, tokens, num_tokens) for tokens in sequences])
+        torch.cat([_logits(runner, *sequence) for sequence in sequences])
         for runner in (
             ModelRunner.load(model, device="cpu"),
             ModelRunner.load(model, device="cpu", weights="int8"),
@@ -68,18 +68,17 @@ def divergence(
 
 async def _answer(
     model: str, dialogues: Sequence[Sequence[Mapping[str, str]]], num_tokens: int, seed: int
-) -> list[list[int]]:
-    """The dialogues as tokens, each with its answer."""
+) -> list[tuple[list[int], int]]:
+    """The dialogues as tokens, each with its answer, and how long that is."""
     engine = await open_engine(model, config=EngineConfig(device="cpu"), seed=seed)
-    sampling = Sampling(temperature=0.0, max_tokens=num_tokens, ignore_eos=True)
+    sampling = Sampling(temperature=0.0, max_tokens=num_tokens)
 
-    async def one(number: int, dialogue: Sequence[Mapping[str, str]]) -> list[int]:
+    async def one(number: int, dialogue: Sequence[Mapping[str, str]]) -> tuple[list[int], int]:
         messages = [Message(role=cast(Role, m["role"]), content=m["content"]) for m in dialogue]
-        tokens = list(engine.render(messages))
-        request = Request(request_id=f"text-{number}", prompt=tuple(tokens), sampling=sampling)
-        async for delta in engine.submit(request):
-            tokens += delta.token_ids
-        return tokens
+        prompt = engine.render(messages)
+        request = Request(request_id=f"text-{number}", prompt=prompt, sampling=sampling)
+        answer = [token async for delta in engine.submit(request) for token in delta.token_ids]
+        return [*prompt, *answer], len(answer)
 
     try:
         return await asyncio.gather(*[one(number, each) for number, each in enumerate(dialogues)])
@@ -88,7 +87,7 @@ async def _answer(
 
 
 def _logits(runner: ModelRunner, tokens: Sequence[int], num_last: int) -> torch.Tensor:
-    """[R, V] from which the last tokens were chosen, computed in one piece."""
+    """[R, V] from which the last ``num_last`` tokens were chosen, computed in one piece."""
     length = len(tokens) - 1
     num_blocks = -(-length // BLOCK_SIZE)
     places = np.arange(length)

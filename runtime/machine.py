@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 from pathlib import Path
@@ -15,9 +16,20 @@ __all__ = [
     "memory",
     "num_usable_cpus",
     "os_name",
+    "resident_bytes",
 ]
 
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+FEATURES = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "bf16",
+    "sve",
+)
 """Instruction sets that make matrix products fast, as /proc/cpuinfo calls them."""
 BF16_FEATURES = {"amx_bf16", "avx512_bf16", "bf16"}
 
@@ -61,6 +73,13 @@ def memory(root: Path = Path("/")) -> Memory:
     total, available = (_kib(meminfo, key) * 1024 for key in ("MemTotal", "MemAvailable"))
     limit = _cgroup_limit(root)
     return Memory(min(total, limit or total), min(available, limit or available))
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use now, garbage collected."""
+    gc.collect()
+    pages = int(_read(Path("/proc/self/statm")).split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _cgroup_limit(root: Path) -> int | None:

@@ -14,7 +14,7 @@ from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.workload import Workload
 
-__all__ = ["bench_engine"]
+__all__ = ["BUNDLED", "bench_engine", "bench_models", "race_models"]
 
 BATCHES = (1, 8, 32, 128)
 MAX_CONTEXT = 1024
@@ -40,13 +40,21 @@ def bench_engine(options: BenchOptions) -> Findings:
     """
     findings = Findings()
     contenders, findings.missing = engine_contenders(options)
+    race_models(findings, contenders, options)
+    return findings
+
+
+def race_models(
+    findings: Findings, contenders: list[Contender], options: BenchOptions, *, suffix: str = ""
+) -> None:
+    """Note the rates of ``contenders`` on both models, ``suffix`` put to the models' names."""
     deadline = time.monotonic() + options.limit_s
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
-        for folder, share in zip(_models(Path(place), options.seed), (0.4, 1.0), strict=True):
-            now = time.monotonic()
-            _bench_model(findings, contenders, folder, options, now + share * (deadline - now))
-            _name_bounds(findings, folder.name)
-    return findings
+        for folder, share in zip(bench_models(Path(place), options.seed), (0.4, 1.0), strict=True):
+            now, name = time.monotonic(), folder.name + suffix
+            until = now + share * (deadline - now)
+            _bench_model(findings, contenders, folder, name, options, until)
+            _name_bounds(findings, name)
 
 
 def _name_bounds(findings: Findings, model: str) -> None:
@@ -60,7 +68,7 @@ def _name_bounds(findings: Findings, model: str) -> None:
             findings.figures[new] = findings.figures.pop(old)
 
 
-def _models(place: Path, seed: int) -> Iterator[Path]:
+def bench_models(place: Path, seed: int) -> Iterator[Path]:
     """Checkpoint folders, each named as its figures are."""
     if (BUNDLED / "model.safetensors").exists():
         yield BUNDLED
@@ -73,6 +81,7 @@ def _bench_model(
     findings: Findings,
     contenders: list[Contender],
     folder: Path,
+    name: str,
     options: BenchOptions,
     deadline: float,
 ) -> None:
@@ -91,7 +100,7 @@ def _bench_model(
             max_batch=max(BATCHES),
             seed=options.seed,
         )
-        for workload in _workloads(folder.name, options):
+        for workload in _workloads(name, options):
             if time.monotonic() > deadline + SLACK_S:
                 findings.missing.append(f"{workload.figure('…')}: no time left; ask for --full")
                 continue

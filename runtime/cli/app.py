@@ -4,7 +4,7 @@ so that `weft --help` needs neither torch nor pydantic."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +33,10 @@ StoreUrl = Annotated[
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="mini, a model folder or a hub id.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same tokens.")]
+Weights = Annotated[
+    Literal["stored", "int8"],
+    typer.Option("--weights", help="As stored, or rounded to 8 bits as they are loaded."),
+]
 
 DEFAULT_STORE = "weft.db"
 
@@ -54,6 +58,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="K=V", help="One argument; repeatable.")
     ] = None,
     engine: EngineName = "mini",
+    weights: Weights = "stored",
     seed: Seed = 0,
     store: StoreUrl = DEFAULT_STORE,
     trace: Annotated[
@@ -70,6 +75,7 @@ def run(
         input_text=input_text,
         settings=tuple(settings or ()),
         engine=engine,
+        weights=weights,
         seed=seed,
         store=store,
         trace=trace,
@@ -147,6 +153,7 @@ def model_eval(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Problems per skill.")] = None,
     n: Annotated[int, typer.Option("--n", min=0, max=1024, help="Samples for pass@k.")] = 0,
+    weights: Weights = "stored",
     seed: Seed = 0,
     json_output: Json = False,
     debug: Debug = False,
@@ -155,7 +162,13 @@ def model_eval(
     from weft.runtime.cli.model import EvalOptions, show_eval
 
     options = EvalOptions(
-        model=name, skills=tuple(skills or ()), folder=problems, limit=limit, n=n, seed=seed
+        model=name,
+        skills=tuple(skills or ()),
+        folder=problems,
+        limit=limit,
+        n=n,
+        weights=weights,
+        seed=seed,
     )
     show_eval(options, as_json=json_output)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeGuard, cast
 
 from weft.errors import CallerError
-from weft.runtime.engine import Engine, open_engine
+from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.engine.config import WeightsName
 from weft.runtime.testing import Prompted, ScriptedEngine
 
 __all__ = ["opened_engine"]
@@ -18,14 +19,19 @@ SCRIPTED = "scripted://"
 
 
 @asynccontextmanager
-async def opened_engine(name: str, *, seed: int = 0) -> AsyncGenerator[Engine]:
-    """The engine called ``name``, closed on the way out.
+async def opened_engine(
+    name: str, *, seed: int = 0, weights: WeightsName = "stored"
+) -> AsyncGenerator[Engine]:
+    """The engine called ``name``, closed on the way out. ``weights`` is for models alone.
 
     ``scripted://`` echoes prompts; ``scripted://FILE`` answers from a JSON object: the first
     key that the prompt contains gives the answer, or a list of answers by sequence. All other
     names are those of ``open_engine``. Raises CallerError, ModelLoadError, UnsupportedFeature.
     """
-    engine = _scripted(name) if name.startswith(SCRIPTED) else await open_engine(name, seed=seed)
+    if name.startswith(SCRIPTED):
+        engine = _scripted(name)
+    else:
+        engine = await open_engine(name, config=EngineConfig(weights=weights), seed=seed)
     try:
         yield engine
     finally:

@@ -19,6 +19,7 @@ from weft.runtime.cli.evaluation import (
     load_problems,
 )
 from weft.runtime.cli.report import print_json
+from weft.runtime.engine.config import WeightsName
 from weft.runtime.engine.model import ModelInfo, open_checkpoint
 from weft.runtime.model import MINI
 
@@ -36,6 +37,7 @@ class EvalOptions:
     limit: int | None = None
     n: int = 0
     seed: int = 0
+    weights: WeightsName = "stored"
 
 
 def show_info(name: str, *, as_json: bool) -> None:
@@ -66,7 +68,8 @@ async def _measure(
     options: EvalOptions, problems: Mapping[str, list[EvalProblem]]
 ) -> list[SkillScore]:
     wanted = Evaluation(num_samples=options.n, seed=options.seed)
-    async with opened_engine(options.model, seed=options.seed) as engine:
+    opened = opened_engine(options.model, seed=options.seed, weights=options.weights)
+    async with opened as engine:
         return [await evaluate(engine, few, wanted) for few in problems.values()]
 
 

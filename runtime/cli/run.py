@@ -25,6 +25,7 @@ from weft.runtime.cli.problem import FAILED, Problem, problem_of
 from weft.runtime.cli.program_file import choose_program, load_module, parse_ref
 from weft.runtime.cli.report import print_json, show
 from weft.runtime.cli.stores import opened_store
+from weft.runtime.engine.config import WeightsName
 from weft.runtime.executor import Run
 from weft.runtime.observe import Observer, Usage
 
@@ -41,6 +42,7 @@ class RunOptions:
     settings: tuple[str, ...] = ()
     engine: str = "mini"
     seed: int = 0
+    weights: WeightsName = "stored"
     store: str = "weft.db"
     trace: Path | None = None
     as_json: bool = False
@@ -116,7 +118,8 @@ async def _execute(
     observers: list[Observer] = [trace] if trace else []
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened_store(options.store))
-        engine = await stack.enter_async_context(opened_engine(options.engine, seed=options.seed))
+        opened = opened_engine(options.engine, seed=options.seed, weights=options.weights)
+        engine = await stack.enter_async_context(opened)
         if not options.as_json:
             observers.append(stack.enter_context(watching()))
         started_s = time.monotonic()

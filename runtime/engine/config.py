@@ -7,10 +7,11 @@ from typing import Literal
 
 from weft.errors import InvalidRequest
 
-__all__ = ["DTypeName", "DeviceName", "EngineConfig"]
+__all__ = ["DTypeName", "DeviceName", "EngineConfig", "WeightsName"]
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+WeightsName = Literal["stored", "int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,9 @@ class EngineConfig:
     """``auto`` computes in the checkpoint's dtype where the device does so natively."""
     device: DeviceName = "auto"
     """``auto`` takes a CUDA device when there is one."""
+    weights: WeightsName = "stored"
+    """``int8`` rounds the weights to 8 bits as they are loaded: less memory, more speed, slightly
+    other logits. UnsupportedFeature where weft's own kernels do not serve the model."""
     block_size: int = 16
     """Token positions per KV block."""
     kv_bytes: int | None = None

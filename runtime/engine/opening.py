@@ -21,7 +21,7 @@ async def open_engine(
     serves the requests that bring none.
 
     Raises: ModelLoadError, InvalidRequest, UnsupportedFeature when the packages of the extra
-    ``engine`` are missing.
+    ``engine`` are missing or nothing here computes the model with the weights wanted.
     """
     if util.find_spec("torch") is None:
         raise UnsupportedFeature(
@@ -39,6 +39,10 @@ def _load(name: str, config: EngineConfig, seed: int) -> Engine:
 
     folder = resolve_source(name)
     runner = ModelRunner.load(
-        folder, dtype=config.dtype, device=config.device, deterministic=config.is_deterministic
+        folder,
+        dtype=config.dtype,
+        device=config.device,
+        deterministic=config.is_deterministic,
+        weights=config.weights,
     )
     return EmbeddedEngine(runner, ChatTokenizer.load(folder), config, name=name, seed=seed)

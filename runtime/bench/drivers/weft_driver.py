@@ -10,6 +10,7 @@ from typing import Literal
 from weft.programs.request import Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.engine.config import WeightsName
 
 __all__ = ["open_driver"]
 
@@ -17,7 +18,8 @@ __all__ = ["open_driver"]
 class _Weft:
     """One engine on an event loop of its own; ``load`` it before anything else."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: WeightsName) -> None:
+        self._weights = weights
         self._runner = asyncio.Runner()
         self._engine: Engine | None = None
         self._num_requests = 0
@@ -33,7 +35,7 @@ class _Weft:
     ) -> str:
         """Open the engine as it comes; the bench's limits need no setting. No version: the
         report's commit says it."""
-        config = EngineConfig(dtype=dtype)
+        config = EngineConfig(dtype=dtype, weights=self._weights)
         self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
         return ""
 
@@ -69,6 +71,6 @@ class _Weft:
         self._runner.close()
 
 
-def open_driver() -> Mapping[str, Callable[..., object]]:
-    engine = _Weft()
+def open_driver(weights: WeightsName = "stored") -> Mapping[str, Callable[..., object]]:
+    engine = _Weft(weights)
     return {"load": engine.load, "generate": engine.generate, "close": engine.close}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from weft.programs.entry import Program, program
 from weft.programs.function import step
 from weft.programs.generate import gen
 from weft.runtime.executor.run import Run
+from weft.runtime.machine import resident_bytes
 from weft.runtime.testing import ScriptedEngine
 
 __all__ = ["open_driver"]
@@ -80,20 +78,14 @@ async def _park(num_programs: int) -> float:
         return 0
 
     engine = ScriptedEngine()
-    before = _resident_bytes()
+    before = resident_bytes()
     runs = [await Run.start(waiting, engine=engine) for _ in range(num_programs)]
     for _ in range(num_programs):
         await parked.acquire()
-    size = (_resident_bytes() - before) / num_programs
+    size = (resident_bytes() - before) / num_programs
     gate.set()
     await asyncio.gather(*[run.result() for run in runs])
     return size
-
-
-def _resident_bytes() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_driver() -> Mapping[str, Callable[..., object]]:

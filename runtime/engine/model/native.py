@@ -27,6 +27,7 @@ from weft.runtime.engine.model.foreign import (
     GatedPart,
 )
 from weft.runtime.engine.model.info import head_dim_of
+from weft.runtime.engine.model.quantise import lay_out, pad_outputs, quantise
 from weft.runtime.engine.native import Batch, Decoder, Layer, Paging, Weight, load_kernels
 
 __all__ = ["NativeDecoder", "why_not_native"]
@@ -54,8 +55,9 @@ def why_not_native(config: DecoderConfig, family: Family, device: torch.device) 
 class NativeDecoder:
     """A model packed for the kernels. One forward at a time.
 
-    Computes in float32 from weights as they are stored, float32 or bfloat16. A token's logits
-    do not depend on what shares its batch, to the last bit: every sum has one order.
+    Computes in float32 from weights as they are stored, float32 or bfloat16, or rounded to 8
+    bits. A token's logits do not depend on what shares its batch, to the last bit: every sum has
+    one order, or is of integers.
 
     Sequences whose tables hold the same blocks, full chunks of 256 positions of them, read these
     together: one product of all their queries with keys that are read and laid out once. The
@@ -63,12 +65,23 @@ class NativeDecoder:
     more rows. The plan follows from the tables and costs a sort where nothing is shared.
     """
 
-    def __init__(self, model: CausalDecoder, config: DecoderConfig, family: Family) -> None:
+    def __init__(
+        self,
+        model: CausalDecoder,
+        config: DecoderConfig,
+        family: Family,
+        *,
+        is_int8: bool = False,
+    ) -> None:
         """Packs the model's weights and takes its layers out, each freed as it goes.
+
+        ``is_int8``: the layers' matrices and the head's are rounded to 8 bits, and so are the
+        rows that they multiply; embeddings and norms are not.
 
         Raises: KernelsMissing, before anything is changed.
         """
         self._library = load_kernels()
+        self._is_int8 = is_int8
         self._kept: list[torch.Tensor] = []
         self._embed = model.model.embed_tokens
         self._rotary = model.model.rotary_emb
@@ -181,6 +194,16 @@ class NativeDecoder:
     def _pack(self, linears: Sequence[nn.Linear]) -> Weight:
         """One weight whose outputs are those of the given layers, side by side."""
         weight_OI = torch.cat([linear.weight.detach() for linear in linears]).contiguous()
+        # torch types the attribute as always there.
+        biases = [cast("torch.Tensor | None", linear.bias) for linear in linears]
+        given = [bias.detach() for bias in biases if bias is not None]
+        bias_O = torch.cat(given) if given else None
+        pack = self._pack_int8 if self._is_int8 else self._pack_stored
+        weight = pack(weight_OI, bias_O)
+        weight.outputs, weight.inputs = weight_OI.shape
+        return weight
+
+    def _pack_stored(self, weight_OI: torch.Tensor, bias_O: torch.Tensor | None) -> Weight:
         outputs, inputs = weight_OI.shape
         is_bfloat16 = int(weight_OI.dtype == torch.bfloat16)
         size: int = self._library.weft_packed_size(outputs, inputs)
@@ -189,15 +212,20 @@ class NativeDecoder:
             weight_OI.data_ptr(), outputs, inputs, is_bfloat16, panels.data_ptr()
         )
         self._kept.append(panels)
-        # torch types the attribute as always there.
-        biases = [cast("torch.Tensor | None", linear.bias) for linear in linears]
-        given = [bias.detach() for bias in biases if bias is not None]
         return Weight(
             panels=panels.data_ptr(),
-            bias=self._keep(torch.cat(given)) if given else None,
-            outputs=outputs,
-            inputs=inputs,
+            bias=None if bias_O is None else self._keep(bias_O),
             is_bfloat16=is_bfloat16,
+        )
+
+    def _pack_int8(self, weight_OI: torch.Tensor, bias_O: torch.Tensor | None) -> Weight:
+        quantised = quantise(weight_OI)
+        panels = lay_out(quantised.values_OI)
+        self._kept.append(panels)
+        return Weight(
+            panels=panels.data_ptr(),
+            bias=None if bias_O is None else self._keep(pad_outputs(bias_O)),
+            scales=self._keep(pad_outputs(quantised.scales_O)),
         )
 
     def _keep(self, values: torch.Tensor) -> int:

@@ -8,10 +8,19 @@ import torch
 
 from weft.errors import ModelLoadError
 
-__all__ = ["DeviceChoice", "DtypeChoice", "choose_device", "choose_dtype", "has_bfloat16"]
+__all__ = [
+    "DeviceChoice",
+    "DtypeChoice",
+    "WeightsChoice",
+    "choose_device",
+    "choose_dtype",
+    "has_bfloat16",
+    "wants_int8",
+]
 
 DtypeChoice = Literal["auto", "float32", "bfloat16"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
+WeightsChoice = Literal["stored", "int8"]
 
 
 def choose_device(choice: DeviceChoice) -> torch.device:
@@ -44,6 +53,15 @@ def choose_dtype(choice: DtypeChoice, stored: str, device: torch.device) -> torc
         is_half = stored in ("bfloat16", "float16")
         return torch.bfloat16 if is_half and has_bfloat16(device) else torch.float32
     return torch.float32 if choice == "float32" else torch.bfloat16
+
+
+def wants_int8(choice: WeightsChoice) -> bool:
+    """Raises: ModelLoadError."""
+    if choice not in get_args(WeightsChoice):
+        raise ModelLoadError(
+            f"Weights {choice!r} are not known.", remedy=f"Use one of {get_args(WeightsChoice)!r}."
+        )
+    return choice == "int8"
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from weft.cache.kv_store import KVShape, KVStore
+from weft.errors import UnsupportedFeature
 from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.model.checkpoint import open_checkpoint
 from weft.runtime.engine.model.families import Family, family_of
@@ -23,9 +24,11 @@ from weft.runtime.engine.model.native import NativeDecoder, why_not_native
 from weft.runtime.engine.model.placement import (
     DeviceChoice,
     DtypeChoice,
+    WeightsChoice,
     choose_device,
     choose_dtype,
     has_bfloat16,
+    wants_int8,
 )
 from weft.runtime.engine.model.torch_decoder import TorchDecoder
 from weft.runtime.engine.native import KernelsMissing, load_kernels
@@ -57,14 +60,17 @@ class ModelRunner:
         dtype: torch.dtype | None = None,
         is_deterministic: bool = False,
         path: ComputePath | None = None,
+        weights: WeightsChoice = "stored",
     ) -> None:
         """Takes the model over and changes it.
 
         ``dtype``: of the KV memory and of what is computed, the weights' own unless given; only
         the native path takes weights of another. ``path``: the fastest there is, unless given.
+        ``weights``: see ``load``.
 
         Raises: ModelLoadError when the architecture is not verified; UnsupportedFeature when
-        the machine's kernels cannot give the same bits in any place of a batch.
+        the machine's kernels cannot give the same bits in any place of a batch, or when nothing
+        here computes with such weights.
         """
         config = cast(DecoderConfig, model.config)
         family = family_of(config.model_type)
@@ -72,11 +78,16 @@ class ModelRunner:
         self.dtype = dtype or model.dtype
         self.device = model.device
         self.info = info
-        self.path = path or best_path(config, family, self.dtype, self.device)
+        is_int8 = wants_int8(weights)
+        self.path = path or best_path(config, family, self.dtype, self.device, is_int8=is_int8)
         self.is_deterministic = is_deterministic or self.path == "native"
         self._decoder: _Decoder
         if self.path == "native":
-            self._decoder = NativeDecoder(cast(CausalDecoder, model), config, family)
+            self._decoder = NativeDecoder(
+                cast(CausalDecoder, model), config, family, is_int8=is_int8
+            )
+        elif is_int8:
+            raise _no_int8(f"its path is {self.path!r}")
         else:
             self._decoder = TorchDecoder(
                 model,
@@ -97,6 +108,7 @@ class ModelRunner:
         deterministic: bool = False,
         revision: str | None = None,
         path: ComputePath | None = None,
+        weights: WeightsChoice = "stored",
     ) -> ModelRunner:
         """Load ``mini``, a folder or a hub id, or take over a model that is already in memory.
 
@@ -108,23 +120,36 @@ class ModelRunner:
         one machine with one number of threads. The native path is so by itself; the others then
         run in small tiles, at a price.
 
-        Raises: ModelLoadError; UnsupportedFeature when this machine cannot be deterministic.
+        ``weights``: as they are stored, or rounded to 8 bits as they are loaded, each output by
+        its own largest weight; every row they multiply is then rounded likewise. It is less
+        memory and more speed for slightly other logits.
+
+        Raises: ModelLoadError; UnsupportedFeature when this machine cannot be deterministic, or
+        the model or the machine is not one that the kernels for 8 bits serve.
         """
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         place = choose_device(device)
         if isinstance(source, PreTrainedModel):
             model, info = _adopt(source, dtype, place)
-            return cls(model, info, is_deterministic=deterministic, path=path)
+            return cls(model, info, is_deterministic=deterministic, path=path, weights=weights)
         checkpoint = open_checkpoint(source, revision=revision)
         info = checkpoint.info
         compute = choose_dtype(dtype, info.dtype, place)
         config = cast(DecoderConfig, checkpoint.config)
-        path = path or best_path(config, checkpoint.family, compute, place)
+        is_int8 = wants_int8(weights)
+        path = path or best_path(config, checkpoint.family, compute, place, is_int8=is_int8)
         # The kernels widen weights as they read them: the same values in half the bytes.
         is_narrow = path == "native" and info.dtype == "bfloat16"
         model = load_weights(checkpoint, torch.bfloat16 if is_narrow else compute, place)
-        return cls(model, info, dtype=compute, is_deterministic=deterministic, path=path)
+        return cls(
+            model,
+            info,
+            dtype=compute,
+            is_deterministic=deterministic,
+            path=path,
+            weights=weights,
+        )
 
     @property
     def layers(self) -> list[KVShape]:
@@ -149,15 +174,28 @@ class ModelRunner:
 
 
 def best_path(
-    config: DecoderConfig, family: Family, dtype: torch.dtype, device: torch.device
+    config: DecoderConfig,
+    family: Family,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    is_int8: bool,
 ) -> ComputePath:
-    """The fastest way to compute such a model here. Compiles the kernels at their first use."""
+    """The fastest way to compute such a model here. Compiles the kernels at their first use.
+
+    Raises: UnsupportedFeature when none computes with the 8-bit weights wanted.
+    """
+    reason = why_not_native(config, family, device)
+    if is_int8 and reason:
+        raise _no_int8(reason)
     is_emulated = dtype == torch.float32 or not has_bfloat16(device)
-    if not is_emulated or why_not_native(config, family, device):
+    if reason or not (is_emulated or is_int8):
         return "fused"
     try:
         load_kernels()
     except KernelsMissing as missing:
+        if is_int8:
+            raise _no_int8(f"weft's own kernels are missing, because {missing}") from None
         log.warning(
             "weft's own kernels are not in use, because %s. Models run on torch alone, slower."
             " `weft doctor` says what to do.",
@@ -165,6 +203,13 @@ def best_path(
         )
         return "fused"
     return "native"
+
+
+def _no_int8(reason: str) -> UnsupportedFeature:
+    return UnsupportedFeature(
+        f"Nothing here computes this model with weights='int8': {reason}.",
+        remedy="Leave the weights as they are stored.",
+    )
 
 
 def _adopt(

@@ -3,7 +3,7 @@
 // Computes in float32 whatever the weights and the cache are stored in. One team of threads goes
 // through all layers together, meeting at barriers, so that a call costs one start of the team.
 #include "attention.h"
-#include "product.h"
+#include "quantised.h"
 
 namespace weft {
 
@@ -122,7 +122,9 @@ void gate(const float* gate_up, int64_t rows, int64_t size, float* out) {
 
 void multiply_any(const Weight& weight, const float* x, int64_t rows, float* packed, float* out,
                   int64_t out_row, bool adds) {
-    if (weight.is_bfloat16)
+    if (weight.scales)
+        multiply_quantised(weight, x, rows, packed, out, out_row, adds);
+    else if (weight.is_bfloat16)
         multiply<BFloat16>(weight, x, rows, packed, out, out_row, adds);
     else
         multiply<float>(weight, x, rows, packed, out, out_row, adds);
@@ -189,6 +191,12 @@ void weft_pack(const void* weight, int64_t outputs, int64_t inputs, int32_t is_b
     else
         weft::pack(static_cast<const float*>(weight), outputs, inputs,
                    static_cast<float*>(panels));
+}
+
+void weft_multiply(const weft::Weight* weight, const float* x, int64_t rows, float* packed,
+                   float* out, int64_t out_row, int32_t adds, int32_t num_threads) {
+#pragma omp parallel num_threads(num_threads)
+    weft::multiply_any(*weight, x, rows, packed, out, out_row, adds);
 }
 
 int64_t weft_scratch_size(const weft::Decoder* model, int64_t num_tokens) {

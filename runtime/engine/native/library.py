@@ -13,11 +13,19 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from weft.runtime.engine.native.structs import Batch, Decoder, Heads, Paging
+from weft.runtime.engine.native.structs import Batch, Decoder, Heads, Paging, Weight
 
 __all__ = ["KernelsMissing", "cache_folder", "load_kernels"]
 
-SOURCES = ("decoder.cpp", "attention.h", "plan.h", "product.h", "tile.h", "vectors.h")
+SOURCES = (
+    "decoder.cpp",
+    "attention.h",
+    "plan.h",
+    "product.h",
+    "quantised.h",
+    "tile.h",
+    "vectors.h",
+)
 FLAGS = (
     "-std=c++17",
     "-O3",
@@ -111,6 +119,17 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.weft_packed_size.restype = c_int64
     library.weft_pack.argtypes = (c_void_p, c_int64, c_int64, c_int32, c_void_p)
     library.weft_pack.restype = None
+    library.weft_multiply.argtypes = (
+        POINTER(Weight),
+        c_void_p,
+        c_int64,
+        c_void_p,
+        c_void_p,
+        c_int64,
+        c_int32,
+        c_int32,
+    )
+    library.weft_multiply.restype = None
     library.weft_scratch_size.argtypes = (POINTER(Decoder), c_int64)
     library.weft_scratch_size.restype = c_int64
     library.weft_forward.argtypes = (POINTER(Decoder), POINTER(Batch), c_int32, c_int32)

@@ -29,7 +29,8 @@ constexpr int64_t kFarAhead = 4096, kNearAhead = 1536;
 
 struct Weight {
     const void* panels;
-    const float* bias;  // [O] or null
+    const float* bias;    // [O] or null
+    const float* scales;  // [O] where the panels are of 8 bits (quantised.h), else null
     int64_t outputs;
     int64_t inputs;
     int32_t is_bfloat16;

@@ -13,6 +13,7 @@ class Weight(Structure):
     _fields_ = (
         ("panels", c_void_p),
         ("bias", c_void_p),
+        ("scales", c_void_p),
         ("outputs", c_int64),
         ("inputs", c_int64),
         ("is_bfloat16", c_int32),

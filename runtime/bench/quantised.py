@@ -1,0 +1,115 @@
+"""``weft bench quantised``: what 8-bit weights buy, and what they cost in logits and answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from os import environ
+from pathlib import Path
+
+from weft.errors import EngineError
+from weft.runtime.bench.contender import Contender, own_environment
+from weft.runtime.bench.driver import Driver
+from weft.runtime.bench.engine import BUNDLED, bench_models, race_models
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.options import BenchOptions
+
+__all__ = ["bench_quantised"]
+
+DRIVER = "weft_driver.py"
+NUM_DIALOGUES, NUM_TOKENS = 6, 24
+"""Held-out problems of each skill, and the most tokens of an answer."""
+EVAL_TIMEOUT_S = 600.0
+EVAL = ("-c", "from weft.runtime.cli import main; main()", "model", "eval", "mini", "--json")
+
+
+def bench_quantised(options: BenchOptions) -> Findings:
+    """8-bit weights beside the stored bfloat16, on ``mini`` and on a random 197M-parameter model.
+
+    Figures: ``MODEL_int8_decode_vs_bf16_bN`` and ``MODEL_int8_prefill_vs_bf16`` are rates over
+    rates (above 1 is faster), ``MODEL_int8_bytes_vs_bf16`` memory over memory;
+    ``MODEL_int8_kl`` is the mean divergence of a token's distribution in nats,
+    ``mini_int8_accuracy_SKILL`` the share of held-out problems solved greedily, beside
+    ``mini_accuracy_SKILL``.
+    """
+    findings = Findings()
+    contenders = [_contender("weft", "int8"), _contender("bf16", "stored")]
+    with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
+        for folder in bench_models(Path(place), options.seed):
+            _note_memory(findings, folder, options)
+            _note_divergence(findings, folder, options)
+    if (BUNDLED / "model.safetensors").exists():
+        _note_accuracy(findings, options)
+    else:
+        findings.missing.append("accuracy: mini is not here; `make mini` trains it")
+    race_models(findings, contenders, options, suffix="_int8")
+    return findings
+
+
+def _contender(kind: str, weights: str) -> Contender:
+    env = own_environment()
+    return Contender(kind=kind, script=DRIVER, dtype="auto", env=env, arguments=(weights,))
+
+
+def _note_memory(findings: Findings, folder: Path, options: BenchOptions) -> None:
+    """Resident bytes, each measured in a fresh process."""
+    options.say(f"{folder.name}: memory")
+    sizes: dict[str, float] = {}
+    for weights in ("int8", "stored"):
+        with _quality() as driver:
+            sizes[weights] = driver.call("resident", model=str(folder), weights=weights)
+    findings.figures[f"{folder.name}_int8_bytes"] = sizes["int8"]
+    findings.figures[f"{folder.name}_int8_bytes_vs_bf16"] = sizes["int8"] / sizes["stored"]
+
+
+def _note_divergence(findings: Findings, folder: Path, options: BenchOptions) -> None:
+    options.say(f"{folder.name}: logits")
+    with _quality() as driver:
+        found: Mapping[str, float] = driver.call(
+            "divergence",
+            model=str(folder),
+            dialogues=list(_dialogues()),
+            num_tokens=NUM_TOKENS,
+            seed=options.seed,
+        )
+    for name, value in found.items():
+        findings.figures[f"{folder.name}_int8_{name}"] = value
+
+
+def _dialogues() -> Iterator[list[dict[str, str]]]:
+    """Messages of held-out problems, but for those that need tools."""
+    for file in sorted((BUNDLED / "heldout").glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines()[:NUM_DIALOGUES]:
+            problem = json.loads(line)
+            if not problem["tools"]:
+                yield [{"role": m["role"], "content": m["content"]} for m in problem["messages"]]
+
+
+def _note_accuracy(findings: Findings, options: BenchOptions) -> None:
+    for weights, name in (("stored", "mini"), ("int8", "mini_int8")):
+        options.say(f"{name}: held-out problems")
+        for skill, shares in _evaluate(weights, options.seed).items():
+            findings.figures[f"{name}_accuracy_{skill}"] = shares["greedy"]
+
+
+def _evaluate(weights: str, seed: int) -> Mapping[str, Mapping[str, float]]:
+    """What ``weft model eval`` says, by skill. Raises EngineError."""
+    command = [sys.executable, *EVAL, "--weights", weights, "--seed", str(seed)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=EVAL_TIMEOUT_S,
+        env={**environ, **own_environment()},
+    )
+    if done.returncode:
+        raise EngineError(f"weft model eval failed: {done.stderr.strip()[-400:]}")
+    skills: Mapping[str, Mapping[str, float]] = json.loads(done.stdout)["skills"]
+    return skills
+
+
+def _quality() -> Driver:
+    return Driver(Path(sys.executable), "quality_driver.py", peer="weft", env=own_environment())

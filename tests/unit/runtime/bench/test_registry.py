@@ -14,7 +14,7 @@ def test_benches_have_names() -> None:
 
 
 def test_unknown_bench_is_refused_by_name() -> None:
-    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead, quantised"):
+    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead, prefix, quantised"):
         run_bench("speed")
 
 

@@ -84,12 +84,12 @@ def _segments(
     """Two that part late, the first again at another place, one apart, one empty."""
     num_shared = int(rng.integers(0, width + 1))
     trunk, branch, apart = (blocks[i * width : (i + 1) * width] for i in range(3))
-    tables = [trunk, [*trunk[:num_shared], *branch[num_shared:]], trunk, apart, []]
+    parted = np.concatenate([trunk[:num_shared], branch[num_shared:]])
     return [
         Segment(
             block_ids=tuple(map(int, table)),
             num_keys=min(len(table) * block_size, int(rng.integers(0, max_keys + 1))),
             offset=int(rng.integers(-max_keys, max_keys)),
         )
-        for table in tables
+        for table in (trunk, parted, trunk, apart, apart[:0])
     ]

@@ -31,7 +31,8 @@ def key_slots(batch: PackedBatch, rows_N: Ints, sequences_N: Ints, block_size: i
     places_NL = np.where(keys_NL < bases_N1, keys_NL, bases_N1 + nodes_NL)
     tables_NB = batch.block_tables_SB[sequences_N].astype(np.int64)
     blocks_NL = np.take_along_axis(tables_NB, places_NL // block_size, 1)
-    return blocks_NL * block_size + places_NL % block_size
+    slots_NL: Ints = blocks_NL * block_size + places_NL % block_size
+    return slots_NL
 
 
 def _paths(masks_N: npt.NDArray[np.uint64]) -> Ints:

@@ -60,10 +60,7 @@ def random_scene(
     size = ((1 + 3 * width) * block_size, num_kv_heads, head_dim)
     k, v = (torch.randn(size, generator=generator).to(dtype) for _ in range(2))
     segments = _segments(rng, rng.permutation(1 + 3 * width), width, max_keys, block_size)
-    views = [
-        [segments[i] for i in rng.choice(len(segments), rng.integers(0, 5), replace=False)]
-        for _ in range(num_queries)
-    ]
+    views = [_choose(rng, segments) for _ in range(num_queries)]
     q = torch.randn(num_queries, num_kv_heads * group, head_dim, generator=generator)
     positions = rng.integers(0, 2 * max_keys, num_queries)
     return Scene(
@@ -72,6 +69,11 @@ def random_scene(
         block_size=block_size,
         angles=angles_of(3 * max_keys + 1, head_dim),
     )
+
+
+def _choose(rng: np.random.Generator, segments: list[Segment]) -> list[Segment]:
+    order: list[int] = rng.permutation(len(segments)).tolist()
+    return [segments[i] for i in order[: int(rng.integers(0, len(segments)))]]
 
 
 def _segments(

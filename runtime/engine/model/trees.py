@@ -25,7 +25,7 @@ def key_slots(batch: PackedBatch, rows_N: Ints, sequences_N: Ints, block_size: i
     assert batch.tree_bases_T is not None and batch.tree_masks_T is not None
     positions_N = batch.positions_T[rows_N]
     bases_N1 = batch.tree_bases_T[rows_N][:, None]
-    keys_NL = np.minimum(np.arange(positions_N.max() + 1), positions_N[:, None])
+    keys_NL = np.minimum(np.arange(int(positions_N.max()) + 1), positions_N[:, None])
     steps_NL = np.maximum(keys_NL - bases_N1, 0)
     nodes_NL = np.take_along_axis(_paths(batch.tree_masks_T[rows_N]), steps_NL, 1)
     places_NL = np.where(keys_NL < bases_N1, keys_NL, bases_N1 + nodes_NL)

@@ -60,10 +60,7 @@ def random_scene(
     size = ((1 + 3 * width) * block_size, num_kv_heads, head_dim)
     k, v = (torch.randn(size, generator=generator).to(dtype) for _ in range(2))
     segments = _segments(rng, rng.permutation(1 + 3 * width), width, max_keys, block_size)
-    views = [
-        [segments[i] for i in rng.choice(len(segments), rng.integers(0, 5), replace=False)]
-        for _ in range(num_queries)
-    ]
+    views = [_choose(rng, segments) for _ in range(num_queries)]
     q = torch.randn(num_queries, num_kv_heads * group, head_dim, generator=generator)
     positions = rng.integers(0, 2 * max_keys, num_queries)
     return Scene(
@@ -72,6 +69,11 @@ def random_scene(
         block_size=block_size,
         angles=angles_of(3 * max_keys + 1, head_dim),
     )
+
+
+def _choose(rng: np.random.Generator, segments: list[Segment]) -> list[Segment]:
+    order: list[int] = rng.permutation(len(segments)).tolist()
+    return [segments[i] for i in order[: int(rng.integers(0, len(segments)))]]
 
 
 def _segments(
@@ -84,12 +86,12 @@ def _segments(
     """Two that part late, the first again at another place, one apart, one empty."""
     num_shared = int(rng.integers(0, width + 1))
     trunk, branch, apart = (blocks[i * width : (i + 1) * width] for i in range(3))
-    tables = [trunk, [*trunk[:num_shared], *branch[num_shared:]], trunk, apart, []]
+    parted = np.concatenate([trunk[:num_shared], branch[num_shared:]])
     return [
         Segment(
             block_ids=tuple(map(int, table)),
             num_keys=min(len(table) * block_size, int(rng.integers(0, max_keys + 1))),
             offset=int(rng.integers(-max_keys, max_keys)),
         )
-        for table in tables
+        for table in (trunk, parted, trunk, apart, apart[:0])
     ]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from weft.cache.kv_store import KVStore
@@ -28,7 +29,7 @@ MATRIX_ROWS, MATRIX_WIDTH = 256, 1024
 
 class _Scene(NamedTuple):
     kv: KVStore
-    tables_SB: np.ndarray
+    tables_SB: npt.NDArray[np.int32]
 
 
 class _Prefix:
@@ -78,9 +79,9 @@ class _Prefix:
         return self._runner
 
 
-def _decode(tables_SB: np.ndarray, shares: bool) -> PackedBatch:
-    num_sequences, num_blocks = tables_SB.shape
-    position = num_blocks * BLOCK_SIZE - 1
+def _decode(tables_SB: npt.NDArray[np.int32], shares: bool) -> PackedBatch:
+    num_sequences = len(tables_SB)
+    position = len(tables_SB[0]) * BLOCK_SIZE - 1
     return PackedBatch(
         token_ids_T=np.arange(num_sequences),
         positions_T=np.full(num_sequences, position),

@@ -25,13 +25,14 @@ def key_slots(batch: PackedBatch, rows_N: Ints, sequences_N: Ints, block_size: i
     assert batch.tree_bases_T is not None and batch.tree_masks_T is not None
     positions_N = batch.positions_T[rows_N]
     bases_N1 = batch.tree_bases_T[rows_N][:, None]
-    keys_NL = np.minimum(np.arange(positions_N.max() + 1), positions_N[:, None])
+    keys_NL = np.minimum(np.arange(int(positions_N.max()) + 1), positions_N[:, None])
     steps_NL = np.maximum(keys_NL - bases_N1, 0)
     nodes_NL = np.take_along_axis(_paths(batch.tree_masks_T[rows_N]), steps_NL, 1)
     places_NL = np.where(keys_NL < bases_N1, keys_NL, bases_N1 + nodes_NL)
     tables_NB = batch.block_tables_SB[sequences_N].astype(np.int64)
     blocks_NL = np.take_along_axis(tables_NB, places_NL // block_size, 1)
-    return blocks_NL * block_size + places_NL % block_size
+    slots_NL: Ints = blocks_NL * block_size + places_NL % block_size
+    return slots_NL
 
 
 def _paths(masks_N: npt.NDArray[np.uint64]) -> Ints:

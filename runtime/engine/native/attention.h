@@ -35,14 +35,17 @@ struct Rows {
     float* parts;  // [parts, H, part_size]: of views longer than a span or of several views
 };
 
-inline float exp(float x) {
+constexpr float kLog2E = 1.44269504f;
+
+inline float exp2_below(float x) {
     float lanes[kLanes];
-    store(lanes, exp(all(x)));
+    store(lanes, exp2_below(all(x)));
     return lanes[0];
 }
 
 // Turn scores begin ... end - 1 into weights relative to the greatest score of all chunks so far,
-// the others of the padded row into 0. Returns what the sums so far are to be multiplied by.
+// the others of the padded row into 0. Returns what the sums so far are to be multiplied by. All
+// scores count powers of two, which are cheaper to raise.
 inline float weigh(float* scores, int64_t begin, int64_t end, int64_t padded, float* best,
                    float* total) {
     if (begin >= end) {
@@ -56,12 +59,11 @@ inline float weigh(float* scores, int64_t begin, int64_t end, int64_t padded, fl
     const float shift = largest(greatest);
     Vec sums{};
     for (int64_t j = 0; j < padded; j += kLanes) {
-        const Vec value = load(scores + j);
-        const Vec weight = value == all(kHidden) ? Vec{} : exp(value - shift);
+        const Vec weight = exp2_below(load(scores + j) - shift);
         sums += weight;
         store(scores + j, weight);
     }
-    const float factor = *best == kHidden ? 0.f : exp(*best - shift);
+    const float factor = *best == kHidden ? 0.f : exp2_below(*best - shift);
     *best = shift;
     *total = *total * factor + sum(sums);
     return factor;
@@ -74,7 +76,9 @@ inline void finish(const Heads& heads, const Rows& rows, int64_t query, int64_t 
     const bool is_empty = best == kHidden && total == 0.f;
     const float inverse = is_empty ? 0.f : 1.f / total;
     for (int64_t d = 0; d < heads.head_dim; d += kLanes) store(out + d, load(sums + d) * inverse);
-    if (rows.lse) rows.lse[query * heads.num_heads + head] = is_empty ? kHidden : best + std::log(total);
+    if (rows.lse)
+        rows.lse[query * heads.num_heads + head] =
+            is_empty ? kHidden : best / kLog2E + std::log(total);
 }
 
 // One thread's memory for an item: everything its rows (a query's heads of one key-value head,
@@ -138,7 +142,7 @@ class ItemReader {
         for (int64_t i = item_.begin; i < item_.end; ++i, to += group * size) {
             const float* from = rows.q + plan_.order[i] * rows.q_row + kv_head_ * group * size;
             for (int64_t d = 0; d < group * size; d += kLanes)
-                store(to + d, load(from + d) * heads_.scale);
+                store(to + d, load(from + d) * (heads_.scale * kLog2E));
         }
     }
 
@@ -309,7 +313,7 @@ inline void merge(const Heads& heads, const Plan& plan, const Rows& rows, int64_
     for (int64_t p = 0; p < count; ++p) {
         const float* part = parts + p * row;
         if (part[size] == kHidden && part[size + 1] == 0.f) continue;
-        const float weight = exp(part[size] - best);
+        const float weight = exp2_below(part[size] - best);
         total += part[size + 1] * weight;
         for (int64_t d = 0; d < size; d += kLanes)
             store(sums + d, load(sums + d) + load(part + d) * weight);

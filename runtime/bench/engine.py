@@ -40,15 +40,20 @@ def bench_engine(options: BenchOptions) -> Findings:
     """
     findings = Findings()
     contenders, findings.missing = engine_contenders(options)
-    race_models(findings, contenders, options)
+    race_models(findings, contenders, options, deadline=time.monotonic() + options.limit_s)
     return findings
 
 
 def race_models(
-    findings: Findings, contenders: list[Contender], options: BenchOptions, *, suffix: str = ""
+    findings: Findings,
+    contenders: list[Contender],
+    options: BenchOptions,
+    *,
+    deadline: float,
+    suffix: str = "",
 ) -> None:
-    """Note the rates of ``contenders`` on both models, ``suffix`` put to the models' names."""
-    deadline = time.monotonic() + options.limit_s
+    """Note the rates of ``contenders`` on both models, ``suffix`` put to the models' names;
+    after ``deadline`` (of the monotonic clock) little more is begun."""
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         for folder, share in zip(bench_models(Path(place), options.seed), (0.4, 1.0), strict=True):
             now, name = time.monotonic(), folder.name + suffix

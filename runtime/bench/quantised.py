@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from os import environ
 from pathlib import Path
@@ -20,7 +21,7 @@ from weft.runtime.bench.options import BenchOptions
 __all__ = ["bench_quantised"]
 
 DRIVER = "weft_driver.py"
-NUM_DIALOGUES, NUM_TOKENS = 6, 24
+NUM_DIALOGUES, NUM_TOKENS = 3, 24
 """Held-out problems of each skill, and the most tokens of an answer."""
 EVAL_TIMEOUT_S = 600.0
 EVAL = ("-c", "from weft.runtime.cli import main; main()", "model", "eval", "mini", "--json")
@@ -35,7 +36,7 @@ def bench_quantised(options: BenchOptions) -> Findings:
     ``mini_int8_accuracy_SKILL`` the share of held-out problems solved greedily, beside
     ``mini_accuracy_SKILL``.
     """
-    findings = Findings()
+    findings, deadline = Findings(), time.monotonic() + options.limit_s
     contenders = [_contender("weft", "int8"), _contender("bf16", "stored")]
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         for folder in bench_models(Path(place), options.seed):
@@ -45,7 +46,7 @@ def bench_quantised(options: BenchOptions) -> Findings:
         _note_accuracy(findings, options)
     else:
         findings.missing.append("accuracy: mini is not here; `make mini` trains it")
-    race_models(findings, contenders, options, suffix="_int8")
+    race_models(findings, contenders, options, deadline=deadline, suffix="_int8")
     return findings
 
 

@@ -32,10 +32,10 @@ def resident(*, model: str, weights: WeightsName) -> float:
     # What torch needs for any product at all is none of the model's.
     torch.ones(256, 256) @ torch.ones(256, 256)
     before = resident_bytes()
-    # Held while the memory is read.
     runner = ModelRunner.load(model, device="cpu", weights=weights)
     taken = resident_bytes() - before
-    return float(taken) if runner.vocab_size else 0.0
+    del runner
+    return float(taken)
 
 
 def divergence(
@@ -45,8 +45,8 @@ def divergence(
     the model, as stored, greedily answers ``dialogues`` (messages with role and content).
 
     ``kl`` is the mean Kullback-Leibler divergence in nats, ``kl_p99`` its 99th percentile,
-    ``max_abs`` the largest difference of two logits, ``agreement`` the share of positions where
-    both have the same first choice.
+    ``logit_max_abs`` the largest difference of two logits, ``agreement`` the share of positions
+    where both have the same first choice.
     """
     sequences = asyncio.run(_answer(model, dialogues, num_tokens, seed))
     stored_RV, int8_RV = (

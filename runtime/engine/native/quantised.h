@@ -176,11 +176,18 @@ inline void multiply_panel(const Weight& weight, int64_t panel, const QuantisedR
 // of the last panel. ``room`` has space for rows * I floats. Ends with a barrier.
 inline void multiply_quantised(const Weight& weight, const float* x, int64_t rows, float* room,
                                float* out, int64_t out_row, bool adds) {
-    QuantisedRows quantised(room, rows, weight.inputs);
+    // A few rows are sooner quantised by every thread for itself than waited for.
+    const bool is_shared = rows > kLooseRows;
+    thread_local std::vector<float> own;
+    if (!is_shared) own.resize(rows * (fours_of(weight.inputs) + 2));
+    QuantisedRows quantised(is_shared ? room : own.data(), rows, weight.inputs);
     const Share mine(rows);
-    for (int64_t row = mine.begin; row < mine.end; ++row)
+    const int64_t begin = is_shared ? mine.begin : 0, end = is_shared ? mine.end : rows;
+    for (int64_t row = begin; row < end; ++row)
         quantised.quantise(x + row * weight.inputs, weight.inputs, row);
+    if (is_shared) {
 #pragma omp barrier
+    }
     const Share share(weight.num_panels());
     for (int64_t panel = share.begin; panel < share.end; ++panel)
         for (int64_t tile = 0; tile < quantised.tiles.count; ++tile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +45,10 @@ def raced(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
     """The contenders raced, while everything slow is a fake."""
     contenders: list[Contender] = []
 
-    def race(_: Findings, entered: list[Contender], __: BenchOptions, *, suffix: str) -> None:
-        assert suffix == "_int8"
+    def race(
+        _: Findings, entered: list[Contender], __: BenchOptions, *, deadline: float, suffix: str
+    ) -> None:
+        assert suffix == "_int8" and deadline > time.monotonic()
         contenders.extend(entered)
 
     def evaluate(weights: str, _: int) -> Mapping[str, Mapping[str, float]]:

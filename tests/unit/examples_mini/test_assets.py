@@ -4,7 +4,7 @@ import json
 from importlib import resources
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -36,9 +36,9 @@ def test_the_bundled_heldout_problems_are_the_generated_ones(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_transformers_loads_the_checkpoint_and_it_answers() -> None:
     # Any, because the call signatures of both are not typed.
-    tokenizer: Any = AutoTokenizer.from_pretrained(assets())
-    model: Any = AutoModelForCausalLM.from_pretrained(assets(), dtype=torch.float32)
-    prompt = tokenizer.apply_chat_template(
+    tokenizer = cast(Any, AutoTokenizer).from_pretrained(assets())
+    model = cast(Any, AutoModelForCausalLM).from_pretrained(assets(), dtype=torch.float32)
+    prompt: str = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
     )
     ids_1T = torch.tensor([tokenizer.encode(prompt)])

@@ -117,6 +117,16 @@ class KVStore:
         for run in _independent_runs(copies):
             self._copy_at_once(run)
 
+    def move_slots(self, sources_T: torch.Tensor, targets_T: torch.Tensor) -> None:
+        """Copy slot ``sources_T[t]`` to slot ``targets_T[t]`` in every layer, all at once: what a
+        source held before is what its target holds after, overlap or not.
+
+        int64, on the store's device; the targets are distinct.
+        """
+        for kv in self._layers:
+            for tensor_NHD in (kv.keys_NHD, kv.values_NHD):
+                tensor_NHD.index_copy_(0, targets_T, tensor_NHD.index_select(0, sources_T))
+
     def _copy_at_once(self, copies: Sequence[BlockCopy]) -> None:
         pairs_C2 = torch.tensor(copies, device=self._layers[0].keys_NHD.device)
         sources_C, targets_C = pairs_C2.unbind(1)

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from weft import Ebnf, Verdict, chat, pmap, program, step, tool, verifier, vote
 from weft.tools.sqlite import Cell, query_database
 
-QUESTION = "How many orders are shipped, and which product is the most expensive?"
+QUESTION = "How many shipped orders are there, and what is the most expensive product?"
 NUM_CANDIDATES = 8
 MAX_LOOKUPS = 6
 

@@ -35,7 +35,7 @@ class Contender:
 
 
 def engine_contenders(options: BenchOptions) -> tuple[list[Contender], list[str]]:
-    """weft and every engine found here, and a line about each one that is not.
+    """weft, what the machine allows, every engine found, and a line about each one that is not.
 
     A peer is tried in the checkpoint's bfloat16, and also in float32 where the processor only
     emulates bfloat16: figures are taken against the faster of the two.
@@ -43,6 +43,7 @@ def engine_contenders(options: BenchOptions) -> tuple[list[Contender], list[str]
     dtypes = ["bfloat16"] if has_native_bf16() else ["bfloat16", "float32"]
     found = [
         Contender(kind="weft", script="weft_driver.py", dtype="auto", env=own_environment()),
+        Contender(kind="bound", script="bound_driver.py", dtype="auto"),
         *(
             Contender(kind="transformers", script="transformers_driver.py", dtype=dtype)
             for dtype in dtypes

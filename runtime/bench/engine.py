@@ -34,7 +34,9 @@ def bench_engine(options: BenchOptions) -> Findings:
     """Rates of every engine found, on ``mini`` and on a random 197M-parameter model.
 
     Figures: ``MODEL_decode_vs_PEER_bN`` and ``MODEL_prefill_vs_PEER`` are weft's rate over the
-    peer's (above 1 weft is faster), ``…_tokens_per_s`` the rates.
+    peer's (above 1 weft is faster), ``…_tokens_per_s`` the rates. The peer ``bound`` is what
+    the machine allows: ``MODEL_decode_b1_vs_bandwidth`` and ``MODEL_prefill_vs_matrix_rate`` are
+    the shares of it that weft reaches.
     """
     findings = Findings()
     contenders, findings.missing = engine_contenders(options)
@@ -57,6 +59,18 @@ def race_models(
             now, name = time.monotonic(), folder.name + suffix
             until = now + share * (deadline - now)
             _bench_model(findings, contenders, folder, name, options, until)
+            _name_bounds(findings, name)
+
+
+def _name_bounds(findings: Findings, model: str) -> None:
+    """Call the two shares of the machine's limits by what limits there."""
+    names = {
+        f"{model}_decode_vs_bound_b1": f"{model}_decode_b1_vs_bandwidth",
+        f"{model}_prefill_vs_bound": f"{model}_prefill_vs_matrix_rate",
+    }
+    for old, new in names.items():
+        if old in findings.figures:
+            findings.figures[new] = findings.figures.pop(old)
 
 
 def bench_models(place: Path, seed: int) -> Iterator[Path]:

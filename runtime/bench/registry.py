@@ -10,6 +10,7 @@ from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
+from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.quantised import bench_quantised
 from weft.runtime.bench.report import BenchReport
@@ -21,6 +22,7 @@ Bench = Callable[[BenchOptions], Findings]
 BENCHES: Mapping[str, Bench] = {
     "engine": bench_engine,
     "overhead": bench_overhead,
+    "prefix": bench_prefix,
     "quantised": bench_quantised,
 }
 

@@ -77,9 +77,8 @@ class PagedAttention:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         memory = self._kv.layer(layer)
         size = (group.num_sequences, -1, *memory.keys_NHD.shape[1:])
-        block_size = self._kv.block_size
-        keys = self._scratch.take_blocks(0, memory.keys_NHD, block_size, span.blocks_SN)
-        values = self._scratch.take_blocks(1, memory.values_NHD, block_size, span.blocks_SN)
+        keys = self._scratch.take_blocks(0, memory.keys_NHD, span.block_size, span.blocks_SN)
+        values = self._scratch.take_blocks(1, memory.values_NHD, span.block_size, span.blocks_SN)
         return keys.view(size)[:, : span.num_keys], values.view(size)[:, : span.num_keys]
 
 

@@ -1,6 +1,6 @@
 """Decoders of the Llama kind through the engine's own kernels, on a processor.
 
-Shapes: T packed tokens, S sequences, N work items, C model width, H query heads, K key-value
+Shapes: T packed tokens, S sequences, B blocks in a table, C model width, H query heads, K key-value
 heads, D head dimension, R rows of logits, V vocabulary, O outputs, I inputs.
 """
 
@@ -32,13 +32,8 @@ from weft.runtime.engine.native import Batch, Decoder, Layer, Paging, Weight, lo
 
 __all__ = ["NativeDecoder", "why_not_native"]
 
-HEAD_DIMS = (16, 32, 64, 96, 128, 256)
-TILE_QUERIES = 4
-"""Queries of one sequence that read their keys together, as in ``attention.h``."""
 SMALL_PRODUCTS = 1 << 21
 """Fewer multiplications than these are left to one thread, which has nobody to wait for."""
-
-Ints = npt.NDArray[np.int64]
 
 
 def why_not_native(config: DecoderConfig, family: Family, device: torch.device) -> str:
@@ -49,7 +44,7 @@ def why_not_native(config: DecoderConfig, family: Family, device: torch.device) 
     rope = config.rope_parameters or {}
     reasons = {
         "its rotary angles depend on the length": rope.get("rope_type") == "dynamic",
-        f"its heads have {head_dim} values": head_dim not in HEAD_DIMS,
+        f"its heads have {head_dim} values": head_dim % 16 != 0,
         f"its gate is {config.hidden_act}": config.hidden_act != "silu",
         f"its feed-forward width is {config.intermediate_size}": config.intermediate_size % 16 != 0,
         f"it is on {device.type}": device.type != "cpu",
@@ -63,6 +58,11 @@ class NativeDecoder:
     Computes in float32 from weights as they are stored, float32 or bfloat16, or rounded to 8
     bits. A token's logits do not depend on what shares its batch, to the last bit: every sum has
     one order, or is of integers.
+
+    Sequences whose tables hold the same blocks, full chunks of 256 positions of them, read these
+    together: one product of all their queries with keys that are read and laid out once. The
+    rule is that simple because reading together is never slower: the kernel is the same, with
+    more rows. The plan follows from the tables and costs a sort where nothing is shared.
     """
 
     def __init__(
@@ -127,17 +127,23 @@ class NativeDecoder:
         memories = [kv.layer(index) for index in range(kv.num_layers)]
         keys = (c_void_p * len(memories))(*(each.keys_NHD.data_ptr() for each in memories))
         values = (c_void_p * len(memories))(*(each.values_NHD.data_ptr() for each in memories))
-        query_N, height_N, table_N = _items(batch.query_lens_S)
         tables_SB = np.ascontiguousarray(batch.block_tables_SB)
+        tables_T = np.repeat(np.arange(len(tables_SB), dtype=np.int32), batch.query_lens_S)
+        queries_T = np.arange(num_tokens)
+        num_keys_T = batch.positions_T + 1
         paging = Paging(
-            num_items=len(query_N),
-            item_query=query_N.ctypes.data,
-            item_height=height_N.ctypes.data,
-            item_table=table_N.ctypes.data,
+            num_views=num_tokens,
+            num_queries=num_tokens,
+            queries=queries_T.ctypes.data,
+            tables=tables_T.ctypes.data,
             positions=batch.positions_T.ctypes.data,
+            num_keys=num_keys_T.ctypes.data,
             block_tables=tables_SB.ctypes.data,
             table_row=tables_SB.shape[1],
             block_size=kv.block_size,
+            tree_bases=_address(batch.tree_bases_T),
+            tree_masks=_address(batch.tree_masks_T),
+            shares=int(batch.shares_prefixes),
         )
         call = Batch(
             paging=paging,
@@ -246,11 +252,5 @@ class NativeDecoder:
         return self._scratch
 
 
-def _items(query_lens_S: npt.NDArray[np.int32]) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
-    """[N] each: the first query of a work item, how many queries it has, its row of the tables."""
-    counts_S = -(-query_lens_S.astype(np.int64) // TILE_QUERIES)
-    ends_S = np.cumsum(query_lens_S, dtype=np.int64)
-    table_N = np.repeat(np.arange(len(counts_S), dtype=np.int32), counts_S)
-    number_N = np.arange(len(table_N)) - np.repeat(np.cumsum(counts_S) - counts_S, counts_S)
-    query_N = (ends_S - query_lens_S)[table_N] + number_N * TILE_QUERIES
-    return query_N, np.minimum(TILE_QUERIES, ends_S[table_N] - query_N), table_N
+def _address(values: npt.NDArray[np.generic] | None) -> int | None:
+    return None if values is None else values.ctypes.data

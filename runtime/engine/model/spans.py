@@ -6,7 +6,7 @@ L keys kept of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +24,7 @@ class KeySpan:
 
     blocks_SN: torch.Tensor
     """Flat: the N block ids of the first sequence, then of the second, …"""
+    block_size: int
     num_keys: int
     """L: the first L of the N * block size gathered slots are attended, the rest dropped."""
     mask_S1QL: torch.Tensor | None
@@ -44,6 +45,11 @@ class Ruler:
     is_fixed: bool = False
     min_keys: int = 64
     """Fixed spans start at this many keys and double."""
+
+    def by_slot(self) -> Ruler:
+        """Spans of as many keys, for tables that name the slot of every key."""
+        num_keys = max(1, self.min_keys // self.block_size) * self.block_size
+        return replace(self, block_size=1, min_keys=num_keys)
 
     def fixed_blocks(self, positions_N: Ints) -> Ints:
         """Blocks of the fixed span of a query at each position: a power of two times the
@@ -70,6 +76,7 @@ class Ruler:
         index_SN = np.minimum(first_S[:, None] + np.arange(num_blocks), last_S[:, None])
         return KeySpan(
             blocks_SN=self._put(np.take_along_axis(tables_SB, index_SN, 1).reshape(-1)),
+            block_size=self.block_size,
             num_keys=num_keys,
             mask_S1QL=self._mask(starts_S[:, None] + np.arange(num_keys), positions_SQ, window),
         )

@@ -44,12 +44,17 @@ def _tile(batch: PackedBatch, rows: slice, sequences_T: np.ndarray, num_rows: in
     padding = num_rows - len(sequences_T)
     tables_SB = batch.block_tables_SB[sequences_T]
     positions_T = np.pad(batch.positions_T[rows], (0, padding))
+    bases_T, masks_T = batch.tree_bases_T, batch.tree_masks_T
     return PackedBatch(
         token_ids_T=np.pad(batch.token_ids_T[rows], (0, padding)),
         positions_T=positions_T,
         slots_T=np.pad(batch.slots_T[rows], (0, padding), constant_values=PADDING_BLOCK),
         query_lens_S=np.ones(num_rows, np.int32),
-        context_lens_S=(positions_T + 1).astype(np.int32),
+        context_lens_S=np.pad(batch.context_lens_S[sequences_T], (0, padding), constant_values=1),
         block_tables_SB=np.pad(tables_SB, ((0, padding), (0, 0)), constant_values=PADDING_BLOCK),
         logit_rows_R=np.arange(num_rows),
+        tree_bases_T=None if bases_T is None else np.pad(bases_T[rows], (0, padding)),
+        tree_masks_T=None
+        if masks_T is None
+        else np.pad(masks_T[rows], (0, padding), constant_values=1),
     )

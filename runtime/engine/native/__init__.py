@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from weft.runtime.engine.native.library import KernelsMissing, cache_folder, load_kernels
-from weft.runtime.engine.native.structs import Batch, Decoder, Layer, Paging, Weight
+from weft.runtime.engine.native.structs import Batch, Decoder, Heads, Layer, Paging, Weight
 
 __all__ = [
     "Batch",
     "Decoder",
+    "Heads",
     "KernelsMissing",
     "Layer",
     "Paging",

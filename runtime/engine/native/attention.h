@@ -1,173 +1,343 @@
-// Causal attention over paged keys and values, read where they lie.
+// Attention over paged keys and values, read where they lie.
 //
-// A work item is one key-value head and up to kTileQueries consecutive queries of one sequence,
-// with all query heads of that key-value head: what it reads of the cache serves all its rows.
+// A query goes through its keys in chunks, in order, keeping the greatest score, the sum of the
+// weights and the weighted values. All of it depends on the query's own keys alone, in the order
+// of their positions: the bits are the same whoever reads a chunk with it.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
-#include <vector>
+#include <memory>
 
-#include "vectors.h"
+#include "plan.h"
+#include "tile.h"
 
 namespace weft {
 
-constexpr int64_t kTileQueries = 4;
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
-
-// What the queries of one call may read. Query t stands at position positions[t] of its sequence
-// and sees its keys 0 ... positions[t], the last ``window`` of them where that is not 0.
-struct Paging {
-    int64_t num_items;           // of one key-value head
-    const int64_t* item_query;   // first query of each item
-    const int64_t* item_height;  // its queries
-    const int32_t* item_table;   // row of block_tables
-    const int64_t* positions;
-    const int32_t* block_tables;
-    int64_t table_row;
-    int64_t block_size;
-};
 
 struct Heads {
     int64_t num_heads, num_kv_heads, head_dim;
     float scale;
-    int64_t window;
+    int64_t window;  // 0: sees everything
+
+    int64_t group() const { return num_heads / num_kv_heads; }
+    // Floats of a part: the weighted values, the greatest score and the sum of the weights.
+    int64_t part_size() const { return head_dim + 2; }
+};
+
+// Where queries come from and results go: rows of so many floats, all heads of a token in each.
+struct Rows {
+    const float* q;
+    int64_t q_row;
+    float* out;
+    int64_t out_row;
+    float* lse;    // [num_queries, H] or null
+    float* parts;  // [parts, H, part_size]: of views longer than a span or of several views
+};
+
+constexpr float kLog2E = 1.44269504f;
+
+inline float exp2_below(float x) {
+    float lanes[kLanes];
+    store(lanes, exp2_below(all(x)));
+    return lanes[0];
+}
+
+// Turn scores begin ... end - 1 into weights relative to the greatest score of all chunks so far,
+// the others of the padded row into 0. Returns what the sums so far are to be multiplied by. All
+// scores count powers of two, which are cheaper to raise.
+inline float weigh(float* scores, int64_t begin, int64_t end, int64_t padded, float* best,
+                   float* total) {
+    if (begin >= end) {
+        std::fill(scores, scores + padded, 0.f);
+        return 1.f;
+    }
+    std::fill(scores, scores + begin, kHidden);
+    std::fill(scores + end, scores + padded, kHidden);
+    Vec greatest = all(*best);
+    for (int64_t j = 0; j < padded; j += kLanes) greatest = greater(load(scores + j), greatest);
+    const float shift = largest(greatest);
+    Vec sums{};
+    for (int64_t j = 0; j < padded; j += kLanes) {
+        const Vec weight = exp2_below(load(scores + j) - shift);
+        sums += weight;
+        store(scores + j, weight);
+    }
+    const float factor = *best == kHidden ? 0.f : exp2_below(*best - shift);
+    *best = shift;
+    *total = *total * factor + sum(sums);
+    return factor;
+}
+
+// The result of one query and head; zeros and minus infinity where it saw no key.
+inline void finish(const Heads& heads, const Rows& rows, int64_t query, int64_t head,
+                   const float* sums, float best, float total) {
+    float* out = rows.out + query * rows.out_row + head * heads.head_dim;
+    const bool is_empty = best == kHidden && total == 0.f;
+    const float inverse = is_empty ? 0.f : 1.f / total;
+    for (int64_t d = 0; d < heads.head_dim; d += kLanes) store(out + d, load(sums + d) * inverse);
+    if (rows.lse)
+        rows.lse[query * heads.num_heads + head] =
+            is_empty ? kHidden : best / kLog2E + std::log(total);
+}
+
+// One thread's memory for an item: everything its rows (a query's heads of one key-value head,
+// query after query) keep between chunks, one chunk's keys and values, one tile's scores.
+class Desk {
+  public:
+    void reach(int64_t num_rows, int64_t head_dim) {
+        queries.resize(num_rows * head_dim);
+        sums.resize(num_rows * head_dim);
+        best.resize(num_rows);
+        total.resize(num_rows);
+        keys.resize(kChunk * head_dim);
+        wide.resize(kChunk * head_dim);
+    }
+
+    std::vector<float> queries, sums, best, total;
+    std::vector<float> keys;  // by kTileWidth keys: [D, kTileWidth]
+    std::vector<float> wide;  // [kChunk, D]: values that are not stored as float
+    int64_t slots[kChunk];
+    const float* values[kChunk];
+    float scores[kTileHeight * kChunk];
 };
 
 template <typename KV>
-class KeyReader {
+class ItemReader {
   public:
-    KeyReader(const KV* memory, const int32_t* table, const Paging& paging, const Heads& heads,
-              int64_t kv_head)
-        : memory_(memory + kv_head * heads.head_dim), table_(table), size_(paging.block_size),
-          slot_(heads.num_kv_heads * heads.head_dim) {}
+    ItemReader(const Heads& heads, const Plan& plan, const Item& item, int64_t kv_head,
+               const KV* keys, const KV* values, Desk& desk)
+        : heads_(heads), plan_(plan), paging_(plan.paging), item_(item), kv_head_(kv_head),
+          keys_(keys + kv_head * heads.head_dim), values_(values + kv_head * heads.head_dim),
+          stride_(heads.num_kv_heads * heads.head_dim), desk_(desk) {}
 
-    const KV* at(int64_t position) const {
-        return memory_ + (table_[position / size_] * size_ + position % size_) * slot_;
+    void read(const Rows& rows) {
+        open(rows);
+        const int64_t first = item_.span * (kSpan / kChunk);
+        walk(item_.begin, item_.end, first, first + kSpan / kChunk);
+        close(rows);
     }
 
   private:
-    const KV* memory_;
-    const int32_t* table_;
-    int64_t size_, slot_;
+    struct Range {
+        int64_t begin, end;
+    };
+
+    // Positions that a view sees, of those from ``start`` on, a chunk of them.
+    Range visible(int64_t view, int64_t start) const {
+        const int64_t first =
+            heads_.window ? paging_.positions[view] - heads_.window + 1 : start;
+        return {std::max(first, start), std::min(paging_.num_keys[view], start + kChunk)};
+    }
+    int64_t num_rows(int64_t begin, int64_t end) const { return (end - begin) * heads_.group(); }
+    int64_t row_of(int64_t i) const { return (i - item_.begin) * heads_.group(); }
+
+    void open(const Rows& rows) {
+        const int64_t size = heads_.head_dim, group = heads_.group();
+        desk_.reach(num_rows(item_.begin, item_.end), size);
+        std::fill(desk_.sums.begin(), desk_.sums.end(), 0.f);
+        std::fill(desk_.best.begin(), desk_.best.end(), kHidden);
+        std::fill(desk_.total.begin(), desk_.total.end(), 0.f);
+        float* to = desk_.queries.data();
+        for (int64_t i = item_.begin; i < item_.end; ++i, to += group * size) {
+            const float* from = rows.q + plan_.order[i] * rows.q_row + kv_head_ * group * size;
+            for (int64_t d = 0; d < group * size; d += kLanes)
+                store(to + d, load(from + d) * (heads_.scale * kLog2E));
+        }
+    }
+
+    // The chunks from ``chunk`` on for views begin ... end - 1 of the order, all levels of sharing.
+    void walk(int64_t begin, int64_t end, int64_t chunk, int64_t last) {
+        while (chunk < last && begin < end) {
+            int64_t next = begin + 1;
+            while (next < end && plan_.links[next] > chunk) ++next;
+            const bool is_longer = paging_.num_keys[plan_.order[begin]] > chunk * kChunk;
+            if (is_longer) attend(begin, next, chunk * kChunk);
+            if (next == end) {
+                ++chunk;
+                begin = is_longer ? begin : end;
+            } else {
+                if (is_longer) walk(begin, next, chunk + 1, last);
+                begin = next;
+            }
+        }
+    }
+
+    // One chunk for the views that share it.
+    void attend(int64_t begin, int64_t end, int64_t start) {
+        Range all{start + kChunk, start};
+        for (int64_t i = begin; i < end; ++i) {
+            const Range own = visible(plan_.order[i], start);
+            if (own.begin >= own.end) continue;
+            all = {std::min(all.begin, own.begin), std::max(all.end, own.end)};
+        }
+        if (all.begin >= all.end) return;
+        // On a whole vector, so that a key stands in the same lane whoever shares the chunk.
+        start += (all.begin - start) / kLanes * kLanes;
+        const int64_t count = all.end - start;
+        locate(plan_.order[end - 1], start, count);  // it has the most keys
+        lay_out(count);
+        const int64_t rows = num_rows(begin, end);
+        for (int64_t tile = 0; tile < rows; tile += kTileHeight)
+            attend_tile(begin, tile, std::min<int64_t>(kTileHeight, rows - tile), start);
+    }
+
+    // Slots of the keys from ``start`` on of one view.
+    void locate(int64_t view, int64_t start, int64_t count) {
+        const int32_t* table = paging_.table(view);
+        const int64_t size = paging_.block_size;
+        const int64_t num_plain = paging_.num_plain(view);
+        const auto slot = [&](int64_t place) { return table[place / size] * size + place % size; };
+        int64_t j = 0;
+        for (int64_t place = start; j < count && place < num_plain;) {
+            const int64_t first = slot(place);
+            const int64_t run = std::min({size - place % size, count - j, num_plain - place});
+            for (int64_t k = 0; k < run; ++k) desk_.slots[j + k] = first + k;
+            place += run;
+            j += run;
+        }
+        if (j == count) return;
+        uint64_t left = paging_.tree_masks[view];
+        for (int64_t position = num_plain; left; left &= left - 1, ++position)
+            if (position >= start && position < start + count)
+                desk_.slots[position - start] = slot(num_plain + __builtin_ctzll(left));
+    }
+
+    // The chunk's keys, turned so that a vector holds one element of sixteen keys, and values.
+    void lay_out(int64_t count) {
+        const int64_t size = heads_.head_dim;
+        for (int64_t j = 0; j < count; j += kLanes) {
+            float* to = desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth;
+            for (int64_t d = 0; d < size; d += kLanes) {
+                Vec columns[kLanes];
+                for (int64_t k = 0; k < kLanes; ++k)
+                    columns[k] = load(keys_ + desk_.slots[std::min(j + k, count - 1)] * stride_ + d);
+                transpose(columns, to + d * kTileWidth, kTileWidth);
+            }
+        }
+        for (int64_t j = 0; j < count; ++j)
+            desk_.values[j] = widened(values_ + desk_.slots[j] * stride_, j);
+    }
+
+    const float* widened(const float* value, int64_t) { return value; }
+    const float* widened(const BFloat16* value, int64_t j) {
+        float* to = desk_.wide.data() + j * heads_.head_dim;
+        for (int64_t d = 0; d < heads_.head_dim; d += kLanes) store(to + d, load(value + d));
+        return to;
+    }
+
+    // Rows tile ... tile + height - 1 of the views from ``begin`` on.
+    void attend_tile(int64_t begin, int64_t tile, int64_t height, int64_t start) {
+        const int64_t size = heads_.head_dim, group = heads_.group();
+        const int64_t row = row_of(begin) + tile;
+        Range own[kTileHeight];
+        int64_t count = 0;
+        for (int64_t m = 0; m < height; ++m) {
+            const Range seen = visible(plan_.order[begin + (tile + m) / group], start / kChunk * kChunk);
+            own[m] = {std::max(seen.begin - start, int64_t{0}), seen.end - start};
+            if (own[m].begin < own[m].end) count = std::max(count, own[m].end);
+        }
+        if (!count) return;
+        const int64_t padded = ceil_div(count, kLanes) * kLanes;
+        float* scores = desk_.scores;
+        score(desk_.queries.data() + row * size, height, padded, scores);
+        for (int64_t m = 0; m < height; ++m) {
+            const float factor = weigh(scores + m * kChunk, own[m].begin, own[m].end, padded,
+                                       &desk_.best[row + m], &desk_.total[row + m]);
+            float* sums = desk_.sums.data() + (row + m) * size;
+            for (int64_t d = 0; factor != 1.f && d < size; d += kLanes)
+                store(sums + d, load(sums + d) * factor);
+        }
+        const float* const* values = desk_.values;
+        for (int64_t d = 0; d < size; d += kTileWidth)
+            accumulate_tile(height, std::min(kTileWidth, size - d) / kLanes, scores, kChunk, count,
+                            [=](int64_t j) { return values[j] + d; },
+                            desk_.sums.data() + row * size + d, size);
+    }
+
+    void score(const float* queries, int64_t height, int64_t padded, float* scores) {
+        const int64_t size = heads_.head_dim;
+        for (int64_t j = 0; j < padded; j += kTileWidth) {
+            const float* panel = desk_.keys.data() + j * size;
+            const int64_t width = std::min(kTileWidth, padded - j);
+            for (int64_t m = 0; m < height; ++m)
+                std::fill_n(scores + m * kChunk + j, width, 0.f);
+            accumulate_tile(height, width / kLanes, queries, size, size,
+                            [=](int64_t d) { return panel + d * kTileWidth; }, scores + j, kChunk);
+        }
+    }
+
+    // A query's only part is its result; of several each is kept.
+    void close(const Rows& rows) {
+        const int64_t size = heads_.head_dim, group = heads_.group();
+        for (int64_t i = item_.begin; i < item_.end; ++i) {
+            const int64_t view = plan_.order[i], query = paging_.queries[view];
+            const bool is_only = plan_.num_parts(query) == 1;
+            for (int64_t g = 0; g < group; ++g) {
+                const int64_t row = row_of(i) + g, head = kv_head_ * group + g;
+                const float *sums = desk_.sums.data() + row * size, best = desk_.best[row];
+                const float total = desk_.total[row];
+                if (is_only) {
+                    finish(heads_, rows, query, head, sums, best, total);
+                    continue;
+                }
+                const int64_t part = plan_.first_part[view] + item_.span;
+                float* to = rows.parts + (part * heads_.num_heads + head) * heads_.part_size();
+                std::copy_n(sums, size, to);
+                to[size] = best;
+                to[size + 1] = total;
+            }
+        }
+    }
+
+    const Heads& heads_;
+    const Plan& plan_;
+    const Paging& paging_;
+    const Item item_;
+    const int64_t kv_head_;
+    const KV *keys_, *values_;
+    const int64_t stride_;
+    Desk& desk_;
 };
 
-// scores[r][j] = scale * (query r . key first + j), for the keys first ... last; what stands
-// beyond them repeats the last key.
-template <int PARTS, typename KV>
-void score(const float* const* queries, int64_t rows, const KeyReader<KV>& keys, int64_t first,
-           int64_t last, float scale, float* scores, int64_t scores_row) {
-    for (int64_t start = first; start <= last; start += kLanes) {
-        const KV* key[kLanes];
-        for (int j = 0; j < kLanes; ++j) key[j] = keys.at(std::min(start + j, last));
-        for (int64_t r = 0; r < rows; ++r) {
-            Vec query[PARTS], products[kLanes];
-            for (int d = 0; d < PARTS; ++d) query[d] = load(queries[r] + d * kLanes);
-            for (int j = 0; j < kLanes; ++j) {
-                products[j] = query[0] * load(key[j]);
-                for (int d = 1; d < PARTS; ++d)
-                    products[j] += query[d] * load(key[j] + d * kLanes);
-            }
-            store(scores + r * scores_row + (start - first), sums(products) * scale);
-        }
+// One query and head from its parts, in order.
+inline void merge(const Heads& heads, const Plan& plan, const Rows& rows, int64_t query,
+                  int64_t head, float* sums) {
+    const int64_t size = heads.head_dim, row = heads.num_heads * heads.part_size();
+    const int64_t count = plan.num_parts(query);
+    const float* parts =
+        rows.parts + plan.query_part[query] * row + head * heads.part_size();
+    float best = kHidden, total = 0;
+    for (int64_t p = 0; p < count; ++p) best = std::max(best, parts[p * row + size]);
+    std::fill_n(sums, size, 0.f);
+    for (int64_t p = 0; p < count; ++p) {
+        const float* part = parts + p * row;
+        if (part[size] == kHidden && part[size + 1] == 0.f) continue;
+        const float weight = exp2_below(part[size] - best);
+        total += part[size + 1] * weight;
+        for (int64_t d = 0; d < size; d += kLanes)
+            store(sums + d, load(sums + d) + load(part + d) * weight);
     }
+    finish(heads, rows, query, head, sums, best, total);
 }
 
-// Turn scores begin ... end - 1 into weights that sum to 1, all others of the padded row into 0.
-inline void softmax(float* scores, int64_t begin, int64_t end, int64_t padded) {
-    std::fill(scores, scores + begin, kHidden);
-    std::fill(scores + end, scores + padded, kHidden);
-    Vec best = all(kHidden);
-    for (int64_t j = 0; j < padded; j += kLanes) best = greater(load(scores + j), best);
-    const Vec shift = all(largest(best));
-    Vec total{};
-    for (int64_t j = 0; j < padded; j += kLanes) {
-        const Vec value = load(scores + j);
-        const Vec weight = value == all(kHidden) ? Vec{} : exp(value - shift);
-        total += weight;
-        store(scores + j, weight);
-    }
-    const float inverse = 1.f / sum(total);
-    for (int64_t j = 0; j < padded; j += kLanes) store(scores + j, load(scores + j) * inverse);
-}
-
-// out[r] = sum over j of weights[r][j] * value first + j, for ROWS rows at once.
-template <int PARTS, int ROWS, typename KV>
-void mix(const float* weights, int64_t weights_row, const KeyReader<KV>& values, int64_t first,
-         int64_t last, float* const* out) {
-    Vec sums[ROWS][PARTS] = {};
-    for (int64_t position = first; position <= last; ++position) {
-        const KV* value = values.at(position);
-        Vec parts[PARTS];
-        for (int d = 0; d < PARTS; ++d) parts[d] = load(value + d * kLanes);
-        for (int r = 0; r < ROWS; ++r) {
-            const Vec weight = all(weights[r * weights_row + position - first]);
-            for (int d = 0; d < PARTS; ++d) sums[r][d] += weight * parts[d];
-        }
-    }
-    for (int r = 0; r < ROWS; ++r)
-        for (int d = 0; d < PARTS; ++d) store(out[r] + d * kLanes, sums[r][d]);
-}
-
-// One item: queries start at q, tokens q_row floats apart; results likewise in out.
-template <int PARTS, typename KV>
-void attend_item(const Heads& heads, const Paging& paging, int64_t item, int64_t kv_head,
-                 const float* q, int64_t q_row, const KV* keys, const KV* values, float* out,
-                 int64_t out_row, std::vector<float>& scratch) {
-    const int64_t begin = paging.item_query[item], height = paging.item_height[item];
-    const int64_t group = heads.num_heads / heads.num_kv_heads, rows = height * group;
-    const int64_t last = paging.positions[begin + height - 1];
-    const auto first_of = [&](int64_t position) {
-        return heads.window ? std::max<int64_t>(0, position - heads.window + 1) : 0;
-    };
-    // On a whole vector, so that a key stands in the same lane whatever shares its item.
-    const int64_t first = first_of(paging.positions[begin]) / kLanes * kLanes;
-    const int64_t padded = (last - first + kLanes) / kLanes * kLanes;
-    const int32_t* table = paging.block_tables + paging.item_table[item] * paging.table_row;
-    if (static_cast<int64_t>(scratch.size()) < rows * padded) scratch.resize(rows * padded);
-
-    std::vector<const float*> queries(rows);
-    std::vector<float*> results(rows);
-    for (int64_t r = 0; r < rows; ++r) {
-        const int64_t head = kv_head * group + r % group, token = begin + r / group;
-        queries[r] = q + token * q_row + head * heads.head_dim;
-        results[r] = out + token * out_row + head * heads.head_dim;
-    }
-    float* scores = scratch.data();
-    const KeyReader<KV> key_reader(keys, table, paging, heads, kv_head);
-    const KeyReader<KV> value_reader(values, table, paging, heads, kv_head);
-    score<PARTS>(queries.data(), rows, key_reader, first, last, heads.scale, scores, padded);
-    for (int64_t r = 0; r < rows; ++r) {
-        const int64_t position = paging.positions[begin + r / group];
-        softmax(scores + r * padded, first_of(position) - first, position + 1 - first, padded);
-    }
-    int64_t r = 0;
-    constexpr int kRows = PARTS <= 4 ? 4 : 2;
-    for (; r + kRows <= rows; r += kRows)
-        mix<PARTS, kRows>(scores + r * padded, padded, value_reader, first, last, &results[r]);
-    for (; r < rows; ++r)
-        mix<PARTS, 1>(scores + r * padded, padded, value_reader, first, last, &results[r]);
-}
-
-// All items of one layer, shared out among the team's threads. Ends with a barrier.
+// All queries of one layer, shared out among the team's threads. Ends with a barrier.
 template <typename KV>
-void attend(const Heads& heads, const Paging& paging, const float* q, int64_t q_row,
-            const KV* keys, const KV* values, float* out, int64_t out_row) {
-    thread_local std::vector<float> scratch;
-    const int64_t count = paging.num_items * heads.num_kv_heads;
+void attend(const Heads& heads, const Plan& plan, const Rows& rows, const KV* keys,
+            const KV* values) {
+    thread_local Desk desk;
+    const int64_t count = static_cast<int64_t>(plan.items.size()) * heads.num_kv_heads;
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < count; ++i) {
-        const int64_t item = i / heads.num_kv_heads, kv_head = i % heads.num_kv_heads;
-        switch (heads.head_dim / kLanes) {
-#define WEFT_CASE(P)                                                                          \
-    case P:                                                                                   \
-        attend_item<P>(heads, paging, item, kv_head, q, q_row, keys, values, out, out_row,    \
-                       scratch);                                                              \
-        break;
-            WEFT_CASE(1) WEFT_CASE(2) WEFT_CASE(4) WEFT_CASE(6) WEFT_CASE(8) WEFT_CASE(16)
-#undef WEFT_CASE
-        }
+        const Item& item = plan.items[i / heads.num_kv_heads];
+        ItemReader<KV>(heads, plan, item, i % heads.num_kv_heads, keys, values, desk).read(rows);
+    }
+#pragma omp for schedule(static)
+    for (int64_t query = 0; query < plan.paging.num_queries; ++query) {
+        if (plan.num_parts(query) == 1) continue;
+        desk.reach(1, heads.head_dim);
+        for (int64_t head = 0; head < heads.num_heads; ++head)
+            merge(heads, plan, rows, query, head, desk.sums.data());
     }
 }
 

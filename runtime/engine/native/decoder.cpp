@@ -132,7 +132,7 @@ void multiply_any(const Weight& weight, const float* x, int64_t rows, float* pac
 
 // All layers; every thread of the team calls it.
 template <typename KV>
-void forward(const Decoder& model, const Batch& batch) {
+void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* parts) {
     const int64_t T = batch.num_tokens, C = model.width;
     const int64_t q_size = model.num_heads * model.head_dim;
     const int64_t qkv_row = q_size + 2 * model.num_kv_heads * model.head_dim;
@@ -152,7 +152,7 @@ void forward(const Decoder& model, const Batch& batch) {
         normalise_rows(x, layer.attention_norm, T, C, model.norm_eps, normed);
         multiply_any(layer.qkv, normed, T, packed, qkv, qkv_row, false);
         place(model, layer, batch, qkv, keys, values);
-        attend(heads, batch.paging, qkv, qkv_row, keys, values, mixed, q_size);
+        attend(heads, plan, {qkv, qkv_row, mixed, q_size, nullptr, parts}, keys, values);
         multiply_any(layer.out, mixed, T, packed, x, C, true);
         normalise_rows(x, layer.mlp_norm, T, C, model.norm_eps, normed);
         multiply_any(layer.gate_up, normed, T, packed, gate_up, 2 * model.mlp_width, false);
@@ -166,6 +166,13 @@ void forward(const Decoder& model, const Batch& batch) {
     if (batch.num_rows)
         multiply_any(model.head, normed, batch.num_rows, packed, batch.logits,
                      model.head.outputs, false);
+}
+
+// Room for the parts of all queries and heads; untouched where a query has but one.
+std::unique_ptr<float[]> room_for_parts(const Plan& plan, int64_t num_heads, int64_t head_dim) {
+    const Heads heads{num_heads, num_heads, head_dim, 1, 0};
+    return std::unique_ptr<float[]>(
+        new float[plan.query_part.back() * num_heads * heads.part_size()]);
 }
 
 }  // namespace weft
@@ -198,12 +205,35 @@ int64_t weft_scratch_size(const weft::Decoder* model, int64_t num_tokens) {
 
 void weft_forward(const weft::Decoder* model, const weft::Batch* batch, int32_t is_bfloat16,
                   int32_t num_threads) {
+    const weft::Plan plan(batch->paging);
+    const auto parts = weft::room_for_parts(plan, model->num_heads, model->head_dim);
 #pragma omp parallel num_threads(num_threads)
     {
         if (is_bfloat16)
-            weft::forward<weft::BFloat16>(*model, *batch);
+            weft::forward<weft::BFloat16>(*model, *batch, plan, parts.get());
         else
-            weft::forward<float>(*model, *batch);
+            weft::forward<float>(*model, *batch, plan, parts.get());
+    }
+}
+
+// Attention alone: q [num_views, H, D] has a row for every view, out [num_queries, H, D] and lse
+// [num_queries, H] one for every query.
+void weft_attend(const weft::Heads* heads, const weft::Paging* paging, const float* q,
+                 const void* keys, const void* values, float* out, float* lse,
+                 int32_t is_bfloat16, int32_t num_threads) {
+    using weft::BFloat16;
+    const weft::Plan plan(*paging);
+    const auto parts = weft::room_for_parts(plan, heads->num_heads, heads->head_dim);
+    const int64_t row = heads->num_heads * heads->head_dim;
+    const weft::Rows rows{q, row, out, row, lse, parts.get()};
+#pragma omp parallel num_threads(num_threads)
+    {
+        if (is_bfloat16)
+            weft::attend(*heads, plan, rows, static_cast<const BFloat16*>(keys),
+                         static_cast<const BFloat16*>(values));
+        else
+            weft::attend(*heads, plan, rows, static_cast<const float*>(keys),
+                         static_cast<const float*>(values));
     }
 }
 

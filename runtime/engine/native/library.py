@@ -13,11 +13,19 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from weft.runtime.engine.native.structs import Batch, Decoder, Weight
+from weft.runtime.engine.native.structs import Batch, Decoder, Heads, Paging, Weight
 
 __all__ = ["KernelsMissing", "cache_folder", "load_kernels"]
 
-SOURCES = ("decoder.cpp", "attention.h", "product.h", "quantised.h", "vectors.h")
+SOURCES = (
+    "decoder.cpp",
+    "attention.h",
+    "plan.h",
+    "product.h",
+    "quantised.h",
+    "tile.h",
+    "vectors.h",
+)
 FLAGS = (
     "-std=c++17",
     "-O3",
@@ -126,4 +134,12 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.weft_scratch_size.restype = c_int64
     library.weft_forward.argtypes = (POINTER(Decoder), POINTER(Batch), c_int32, c_int32)
     library.weft_forward.restype = None
+    library.weft_attend.argtypes = (
+        POINTER(Heads),
+        POINTER(Paging),
+        *(c_void_p,) * 5,
+        c_int32,
+        c_int32,
+    )
+    library.weft_attend.restype = None
     return library

@@ -74,7 +74,7 @@ struct Parts {
 };
 
 // The rows of one tile: element (m, i) is at x[m * row + i], or packed at x[i * height + m].
-struct Rows {
+struct TileRows {
     const float* x;
     int64_t height, row;
 };
@@ -87,7 +87,7 @@ struct Ahead {
 
 // out[m] += rows[m] . weight over ``inputs`` inputs.
 template <int ROWS, bool PACKED, typename W>
-inline void multiply_tile(const Rows& rows, const W* weight, int64_t inputs, const Ahead& ahead,
+inline void multiply_tile(const TileRows& rows, const W* weight, int64_t inputs, const Ahead& ahead,
                           float* out, int64_t out_row) {
     const float* x = rows.x;
     const int64_t row = rows.row;
@@ -120,7 +120,7 @@ inline void multiply_tile(const Rows& rows, const W* weight, int64_t inputs, con
 }
 
 template <bool PACKED, typename W>
-inline void multiply_rows(const Rows& rows, const W* weight, int64_t inputs, const Ahead& ahead,
+inline void multiply_rows(const TileRows& rows, const W* weight, int64_t inputs, const Ahead& ahead,
                           float* out, int64_t out_row) {
     switch (rows.height) {
 #define WEFT_CASE(R) \
@@ -221,7 +221,7 @@ void multiply(const Weight& weight, const float* x, int64_t rows, float* packed,
                 const int64_t begin = tiles.begin(tile), height = tiles.begin(tile + 1) - begin;
                 const Ahead ahead{next + size * input_bytes / tiles.count * tile,
                                   input_bytes / tiles.count};
-                const Rows part{is_packed ? packed + begin * inputs + start * height : x + start,
+                const TileRows part{is_packed ? packed + begin * inputs + start * height : x + start,
                                 height, inputs};
                 sums.run(begin, height, pass == 0, [&](float* to, int64_t to_row) {
                     if (is_widened)

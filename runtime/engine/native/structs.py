@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
 
-__all__ = ["Batch", "Decoder", "Layer", "Paging", "Weight"]
+__all__ = ["Batch", "Decoder", "Heads", "Layer", "Paging", "Weight"]
 
 
 class Weight(Structure):
@@ -58,14 +58,30 @@ class Paging(Structure):
     """What the queries of one call may read."""
 
     _fields_ = (
-        ("num_items", c_int64),
-        ("item_query", c_void_p),
-        ("item_height", c_void_p),
-        ("item_table", c_void_p),
+        ("num_views", c_int64),
+        ("num_queries", c_int64),
+        ("queries", c_void_p),
+        ("tables", c_void_p),
         ("positions", c_void_p),
+        ("num_keys", c_void_p),
         ("block_tables", c_void_p),
         ("table_row", c_int64),
         ("block_size", c_int64),
+        ("tree_bases", c_void_p),
+        ("tree_masks", c_void_p),
+        ("shares", c_int64),
+    )
+
+
+class Heads(Structure):
+    """The shape of one attention; a window of 0 sees everything."""
+
+    _fields_ = (
+        ("num_heads", c_int64),
+        ("num_kv_heads", c_int64),
+        ("head_dim", c_int64),
+        ("scale", c_float),
+        ("window", c_int64),
     )
 
 

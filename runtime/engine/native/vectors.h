@@ -59,19 +59,25 @@ inline Vec all(float v) { return Vec{v, v, v, v, v, v, v, v, v, v, v, v, v, v, v
 
 inline Vec greater(Vec one, Vec other) { return one > other ? one : other; }
 
+// Folds the lanes of a vector in halves: one fixed order.
+template <typename Fold>
+inline float reduce(Vec value, Fold fold) {
+    constexpr IntVec eights{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7};
+    constexpr IntVec fours{4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11};
+    constexpr IntVec twos{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13};
+    constexpr IntVec ones{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
+    value = fold(value, __builtin_shuffle(value, eights));
+    value = fold(value, __builtin_shuffle(value, fours));
+    value = fold(value, __builtin_shuffle(value, twos));
+    return fold(value, __builtin_shuffle(value, ones))[0];
+}
+
 inline float sum(Vec value) {
-    float lanes[kLanes], total = 0;
-    store(lanes, value);
-    for (float lane : lanes) total += lane;
-    return total;
+    return reduce(value, [](Vec one, Vec other) { return one + other; });
 }
 
 inline float largest(Vec value) {
-    float lanes[kLanes];
-    store(lanes, value);
-    float best = lanes[0];
-    for (float lane : lanes) best = lane > best ? lane : best;
-    return best;
+    return reduce(value, [](Vec one, Vec other) { return greater(one, other); });
 }
 
 // exp by 2^n times a polynomial on |r| <= ln(2) / 2 (Cephes' coefficients).
@@ -92,24 +98,21 @@ inline Vec exp(Vec x) {
     return (Vec)((IntVec)p + (__builtin_convertvector(n, IntVec) << 23));
 }
 
-// Sums of the lanes of sixteen vectors: lane j of the result is the sum of parts[j].
-inline Vec sums(const Vec* parts) {
-    Vec a[8], b[4], c[2];
-    constexpr IntVec low1{0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
-    constexpr IntVec high1{1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31};
-    constexpr IntVec low2{0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
-    constexpr IntVec high2{2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31};
-    constexpr IntVec low3{0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27};
-    constexpr IntVec high3{4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31};
-    constexpr IntVec low4{0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
-    constexpr IntVec high4{8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
-    const auto fold = [](Vec x, Vec y, IntVec low, IntVec high) {
-        return __builtin_shuffle(x, y, low) + __builtin_shuffle(x, y, high);
-    };
-    for (int i = 0; i < 8; ++i) a[i] = fold(parts[2 * i], parts[2 * i + 1], low1, high1);
-    for (int i = 0; i < 4; ++i) b[i] = fold(a[2 * i], a[2 * i + 1], low2, high2);
-    for (int i = 0; i < 2; ++i) c[i] = fold(b[2 * i], b[2 * i + 1], low3, high3);
-    return fold(c[0], c[1], low4, high4);
+// 2^x of numbers that are not above 0; exactly 0 from -127 down. The polynomial interpolates 2^r
+// at the Chebyshev points of |r| <= 1/2.
+inline Vec exp2_below(Vec x) {
+    x = greater(all(-127.f), x);  // in this order a NaN stays
+    const Vec shifted = x + 12582912.f;  // 1.5 * 2^23: rounds to an integer
+    const Vec n = shifted - 12582912.f;
+    const Vec r = x - n;
+    Vec p = all(1.5461444855e-4f);
+    p = p * r + 1.3400427997e-3f;
+    p = p * r + 9.6180569381e-3f;
+    p = p * r + 5.5503271520e-2f;
+    p = p * r + 2.4022650719e-1f;
+    p = p * r + 6.9314718246e-1f;
+    p = p * r + 1.f;
+    return (Vec)((IntVec)p + (__builtin_convertvector(n, IntVec) << 23));
 }
 
 }  // namespace weft

@@ -73,6 +73,23 @@ def test_dependent_copies_have_the_effect_of_one_after_the_other(
     assert blocks_of(made, 0) == blocks_of(made, 1) == expected
 
 
+@pytest.mark.parametrize(
+    ("sources", "targets"),
+    [([9, 11, 12], [8, 9, 10]), ([3, 4, 5], [4, 5, 6]), ([1, 2], [2, 1]), ([7], [7]), ([], [])],
+)
+def test_slots_move_all_at_once(sources: list[int], targets: list[int]) -> None:
+    made = filled()
+    expected = torch.arange(24.0)
+    expected[targets] = expected[sources].clone()
+    made.move_slots(
+        torch.tensor(sources, dtype=torch.int64), torch.tensor(targets, dtype=torch.int64)
+    )
+    for layer in range(made.num_layers):
+        keys, values = made.gather(layer, torch.arange(24))
+        assert torch.equal(keys, expected[:, None, None].expand_as(keys))
+        assert torch.equal(values, -keys)
+
+
 def test_the_size_is_that_of_its_blocks() -> None:
     made = store(6, torch.bfloat16)
     block_bytes = KVStore.block_bytes(4, LAYERS, torch.bfloat16)

@@ -4,6 +4,7 @@ import json
 from importlib import resources
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,8 +35,9 @@ def test_the_bundled_heldout_problems_are_the_generated_ones(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_transformers_loads_the_checkpoint_and_it_answers() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(assets())
-    model = AutoModelForCausalLM.from_pretrained(assets(), dtype=torch.float32)
+    # Any, because the call signatures of both are not typed.
+    tokenizer: Any = AutoTokenizer.from_pretrained(assets())
+    model: Any = AutoModelForCausalLM.from_pretrained(assets(), dtype=torch.float32)
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
     )

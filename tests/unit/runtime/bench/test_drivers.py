@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from safetensors import safe_open
 
 from tests.support.bench import TINY
 from weft.runtime.bench.checkpoint import write_checkpoint
@@ -103,7 +104,22 @@ def test_short_answers_do_not_count(server: ThreadingHTTPServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["weft_driver", "transformers_driver"])
+def test_bound_multiplies_with_every_weight_but_the_embeddings(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", TINY, seed=0)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with safe_open(folder / "model.safetensors", framework="numpy") as stored:
+        sizes = [
+            stored.get_slice(name).get_shape() for name in stored.keys() if "embed" not in name
+        ]
+    expected = sum(rows * columns for rows, columns in (s for s in sizes if len(s) == 2))
+    if config["tie_word_embeddings"]:
+        expected += config["vocab_size"] * config["hidden_size"]
+    module = importlib.import_module("weft.runtime.bench.drivers.bound_driver")
+    assert sum(rows * columns for rows, columns in module._shapes(config)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["weft_driver", "transformers_driver", "bound_driver"])
 def test_engine_in_this_environment_generates_what_is_asked(name: str, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "tiny", TINY, seed=0)
     module = importlib.import_module(f"weft.runtime.bench.drivers.{name}")

@@ -48,7 +48,7 @@ def test_given_folder_without_environment_is_refused(tmp_path: Path) -> None:
 
 def test_missing_engine_is_named(tmp_path: Path) -> None:
     contenders, missing = engine_contenders(BenchOptions(peers_folder=tmp_path))
-    assert {one.kind for one in contenders} == {"weft", "transformers"}
+    assert {one.kind for one in contenders} == {"weft", "bound", "transformers"}
     assert len(missing) == 1 and missing[0].startswith("vllm: ") and "make peers" in missing[0]
 
 

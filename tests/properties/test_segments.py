@@ -1,0 +1,73 @@
+"""Attention over segments: the fast version against the definition, whatever is seen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.views import Scene, random_scene
+from weft.runtime.engine.native import load_kernels
+from weft.runtime.engine.segments import Attended, attend_explicitly, attend_segments
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kernels() -> None:
+    """Compiled before any example is timed."""
+    load_kernels()
+
+
+def scenes() -> st.SearchStrategy[Scene]:
+    return st.builds(
+        random_scene,
+        st.integers(0, 10**6),
+        num_kv_heads=st.integers(1, 3),
+        group=st.integers(1, 5),
+        head_dim=st.sampled_from([16, 32, 64, 80, 128]),
+        block_size=st.sampled_from([1, 3, 16, 64]),
+        max_keys=st.sampled_from([1, 20, 300, 600]),
+        num_queries=st.integers(1, 9),
+        dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    )
+
+
+def windows() -> st.SearchStrategy[int | None]:
+    return st.one_of(st.none(), st.integers(1, 700))
+
+
+def fast(scene: Scene, window: int | None) -> Attended:
+    return attend_segments(
+        load_kernels(),
+        scene.queries,
+        scene.memory,
+        scene.block_size,
+        scene.angles,
+        scale=0.3,
+        window=window,
+    )
+
+
+def slow(scene: Scene, window: int | None) -> Attended:
+    return attend_explicitly(
+        scene.queries, scene.memory, scene.block_size, scene.angles, scale=0.3, window=window
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes(), windows())
+def test_fast_equals_the_definition(scene: Scene, window: int | None) -> None:
+    for got, wanted in zip(fast(scene, window), slow(scene, window), strict=True):
+        torch.testing.assert_close(got.double(), wanted, atol=TOLERANCE, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(scenes(), windows())
+def test_a_querys_bits_do_not_depend_on_the_others(scene: Scene, window: int | None) -> None:
+    together = fast(scene, window)
+    for query in range(len(scene.queries.views)):
+        alone = fast(scene.alone(query), window)
+        assert torch.equal(alone.out_THD[0], together.out_THD[query])
+        assert torch.equal(alone.lse_TH[0], together.lse_TH[query])

@@ -30,7 +30,7 @@ BLOCK_SIZE = 16
 def resident(*, model: str, weights: WeightsName) -> float:
     """Bytes that loading the model adds; once per process."""
     # What torch needs for any product at all is none of the model's.
-    torch.ones(256, 256) @ torch.ones(256, 256)
+    torch.mm(torch.ones(256, 256), torch.ones(256, 256))
     before = resident_bytes()
     runner = ModelRunner.load(model, device="cpu", weights=weights)
     taken = resident_bytes() - before

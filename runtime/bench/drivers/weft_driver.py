@@ -19,7 +19,7 @@ class _Weft:
     """One engine on an event loop of its own; ``load`` it before anything else."""
 
     def __init__(self, weights: WeightsName) -> None:
-        self._weights = weights
+        self._weights: WeightsName = weights
         self._runner = asyncio.Runner()
         self._engine: Engine | None = None
         self._num_requests = 0

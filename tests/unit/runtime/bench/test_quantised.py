@@ -54,7 +54,7 @@ def raced(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
     def evaluate(weights: str, _: int) -> Mapping[str, Mapping[str, float]]:
         return {"countdown": {"greedy": 0.25 if weights == "int8" else 0.5}}
 
-    def start(*_: object, **__: object) -> FakeDriver:
+    def open_fake(*_: object, **__: object) -> FakeDriver:
         return FakeDriver()
 
     def models(*_: object) -> list[Path]:
@@ -62,7 +62,7 @@ def raced(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
 
     monkeypatch.setattr(quantised, "race_models", race)
     monkeypatch.setattr(quantised, "_evaluate", evaluate)
-    monkeypatch.setattr(quantised, "Driver", start)
+    monkeypatch.setattr(quantised, "Driver", open_fake)
     monkeypatch.setattr(quantised, "bench_models", models)
     return contenders
 

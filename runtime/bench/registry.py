@@ -12,12 +12,17 @@ from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.report import BenchReport
+from weft.runtime.bench.speculate import bench_speculate
 
 __all__ = ["Bench", "bench_names", "run_bench"]
 
 Bench = Callable[[BenchOptions], Findings]
 
-BENCHES: Mapping[str, Bench] = {"engine": bench_engine, "overhead": bench_overhead}
+BENCHES: Mapping[str, Bench] = {
+    "engine": bench_engine,
+    "overhead": bench_overhead,
+    "speculate": bench_speculate,
+}
 
 
 def bench_names() -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from typing import Literal
 
 from weft.errors import InvalidRequest
 
-__all__ = ["DTypeName", "DeviceName", "EngineConfig"]
+__all__ = ["DTypeName", "DeviceName", "EngineConfig", "SpeculationMode"]
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+SpeculationMode = Literal["auto", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,9 @@ class EngineConfig:
     """The same seed gives the same tokens whatever else is in the batch; slower."""
     has_prefix_cache: bool = True
     """Share the KV of equal prompt prefixes."""
+    speculation: SpeculationMode = "auto"
+    """``auto`` guesses tokens ahead wherever that makes them come faster, and appends tokens that
+    a grammar forces without a forward. What is drawn stays the same."""
 
     def __post_init__(self) -> None:
         for name in ("block_size", "max_running", "max_waiting", "max_batch_tokens"):

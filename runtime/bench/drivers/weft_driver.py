@@ -32,8 +32,9 @@ class _Weft:
         seed: int,
     ) -> str:
         """Open the engine as it comes; the bench's limits need no setting. No version: the
-        report's commit says it."""
-        config = EngineConfig(dtype=dtype)
+        report's commit says it. Without guesses: after random prompts models go round in
+        circles, which would flatter them."""
+        config = EngineConfig(dtype=dtype, speculation="off")
         self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
         return ""
 

@@ -47,6 +47,12 @@ class SamplingRow:
         if self.counts is not None:
             self.counts.add(token_id)
 
+    def ahead(self, token_id: int) -> SamplingRow:
+        """The row as it will be once ``token_id`` is recorded; this one is not changed."""
+        twin = self.fork(self.seed)
+        twin.record(token_id)
+        return twin
+
     def fork(self, seed: int) -> SamplingRow:
         """A row that continues from here with its own seed; the two share nothing mutable."""
         twin = SamplingRow(self.sampling, seed=seed, end_ids=self.end_ids)

@@ -10,11 +10,11 @@ from weft.runtime.bench.findings import Findings
 
 
 def test_benches_have_names() -> None:
-    assert bench_names() == ("engine", "overhead")
+    assert bench_names() == ("engine", "overhead", "speculate")
 
 
 def test_unknown_bench_is_refused_by_name() -> None:
-    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead"):
+    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead, speculate"):
         run_bench("speed")
 
 

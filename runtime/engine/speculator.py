@@ -104,18 +104,14 @@ class Speculator:
 
     def _guess(self, plan: Plan, load: Load) -> None:
         """Of all that can be guessed, take the likeliest as long as they pay."""
-        drafts = [self._draft(part, load) for part in plan.parts]
-        offers = sorted(
-            (-node.chance, at)
-            for at, draft in enumerate(drafts)
-            if draft is not None
-            for node in draft.nodes
-        )
+        drafts = {
+            at: draft for at, part in enumerate(plan.parts) if (draft := self._draft(part, load))
+        }
+        offers = sorted((-node.chance, at) for at, draft in drafts.items() for node in draft.nodes)
         del offers[max(0, self._max_batch_tokens - plan.num_tokens) :]
         num_guesses = load.choose([-chance for chance, _ in offers], len(plan.parts))
         for at, num_nodes in Counter(at for _, at in offers[:num_guesses]).items():
             draft = drafts[at]
-            assert draft is not None
             draft.cut(num_nodes)
             draft.lay_out()
             if self._memory.try_reserve_guesses(plan.parts[at].sequence, num_nodes):

@@ -23,6 +23,7 @@ class _Guess(NamedTuple):
 
     minus_chance: float
     age: int
+    token_id: int
     parent: int
     depth: int
     kind: int
@@ -64,18 +65,16 @@ class Drafter:
         ages = count()
         heap = sorted(self._after(ROOT, 1.0, 1, self._echoes(forced), min_chance, ages))
         while heap and len(draft) < MAX_NODES:
-            guess = heappop(heap)
-            token_id = guess.echoes[0].token_id
-            before = matcher if guess.parent == ROOT else draft.nodes[guess.parent].matcher
+            minus_chance, _, token_id, parent, depth, kind, echoes = heappop(heap)
+            before = matcher if parent == ROOT else draft.nodes[parent].matcher
             behind = None if before is None else before.fork()
             if token_id in barred or (behind is not None and not behind.accept(token_id)):
                 continue
-            chance, depth = -guess.minus_chance, guess.depth
-            node = draft.add(Node(token_id, guess.parent, depth, chance, guess.kind, behind))
+            node = draft.add(Node(token_id, parent, depth, -minus_chance, kind, behind))
             if depth < max_depth:
-                echoes = [echo.further() for echo in guess.echoes]
-                for after in self._after(node, chance, depth + 1, echoes, min_chance, ages):
-                    heappush(heap, after)
+                further = [echo.further() for echo in echoes]
+                for guess in self._after(node, -minus_chance, depth + 1, further, min_chance, ages):
+                    heappush(heap, guess)
         return draft
 
     def verify(self, draft: Draft, drawn: Sequence[int]) -> list[int]:
@@ -113,24 +112,35 @@ class Drafter:
         echoes: list[Echo],
         min_chance: float,
         ages: Iterator[int],
-    ) -> Iterator[_Guess]:
+    ) -> list[_Guess]:
         """What the echoes suggest after a node, one guess per token."""
-        groups: dict[int, list[Echo]] = {}
-        for echo in echoes:
-            groups.setdefault(echo.token_id, []).append(echo)
-        groups.pop(SEPARATOR, None)
-        weights = [sum(map(_weight, group)) for group in groups.values()]
-        total = sum(weights)
-        for weight, group in zip(weights, groups.values(), strict=True):
+        groups = _by_token(echoes)
+        total = sum(map(_weight, echoes)) if len(groups) > 1 else 0
+        guesses: list[_Guess] = []
+        for token_id, group in groups.items():
             kind = _kind(group)
-            rate = self._trust.chance(self._past.rates.of(kind))
-            own_chance = chance * rate * weight / total
-            if own_chance >= min_chance:
-                yield _Guess(-own_chance, next(ages), parent, depth, kind, group)
+            own_chance = chance * self._trust.chance(self._past.rates.of(kind))
+            if total:
+                own_chance *= sum(map(_weight, group)) / total
+            if own_chance >= min_chance and token_id != SEPARATOR:
+                guess = _Guess(-own_chance, next(ages), token_id, parent, depth, kind, group)
+                guesses.append(guess)
+        return guesses
+
+
+def _by_token(echoes: list[Echo]) -> dict[int, list[Echo]]:
+    if len(echoes) == 1:
+        return {echoes[0].token_id: echoes}
+    groups: dict[int, list[Echo]] = {}
+    for echo in echoes:
+        groups.setdefault(echo.token_id, []).append(echo)
+    return groups
 
 
 def _kind(group: Sequence[Echo]) -> int:
     """What a guess rests on: on the grammar if that forces it, else on its longest echo."""
+    if len(group) == 1:
+        return group[0].length
     lengths = [echo.length for echo in group]
     return FORCED if FORCED in lengths else max(lengths)
 

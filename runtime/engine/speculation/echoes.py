@@ -15,8 +15,8 @@ MAX_ECHO = 8
 """Agreeing tokens that are told apart; more say no more."""
 SEPARATOR = -1
 """Stands between runs in one list; no token has this id."""
-_MAX_PLACES = 4
-"""More than the latest few places made guesses no better, only slower."""
+_MAX_PLACES = 2
+"""More than the latest places made guesses no better, only slower."""
 
 
 class Echo(NamedTuple):

@@ -64,10 +64,11 @@ class Speculator:
             return
         self._began_s = self._clock()
         load = self._goodput.load(len(plan.parts))
-        if load.takes_guesses:
+        # A Tick that computes a prompt says nothing about the others: it is no place for trials.
+        is_decoding = plan.is_decoding
+        if load.takes_guesses and (is_decoding or load.pays):
             self._guess(plan, load)
-        # A Tick that computes a prompt says nothing about the others.
-        self._load = load if plan.is_decoding else None
+        self._load = load if is_decoding else None
 
     def end(self, plan: Plan, num_tokens: int) -> None:
         """Learn what the Tick cost and what it gave: ``num_tokens`` drawn and kept."""

@@ -16,12 +16,13 @@ from transformers import AutoModelForCausalLM
 from tests.support.echo_model import BLOCK_BYTES, echoing
 from tests.support.engines import collect, guessing, request
 from tests.support.grammars import CORPUS
-from weft.programs.request import Request
+from weft.errors import EngineError
+from weft.programs.request import Completion, Request
 from weft.programs.sampling import Sampling
-from weft.runtime.engine import EngineConfig
+from weft.runtime.engine import Engine, EngineConfig
 
 ROOMY = EngineConfig(kv_bytes=1 << 20, max_running=16, speculation="off")
-TIGHT = EngineConfig(kv_bytes=24 * BLOCK_BYTES, max_running=5, max_batch_tokens=40)
+TIGHT = EngineConfig(kv_bytes=11 * BLOCK_BYTES, max_running=8, max_batch_tokens=40)
 
 
 def random_request(rng: random.Random, name: str) -> Request:
@@ -51,20 +52,27 @@ def random_request(rng: random.Random, name: str) -> Request:
     )
 
 
+async def outcome(engine: Engine, asked: Request) -> list[Completion] | str:
+    """What a request gets, but for how much of it was cached; or its error."""
+    try:
+        return [replace(one, num_cached_tokens=0) for one in await collect(engine, asked)]
+    except EngineError as error:
+        return str(error)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 async def test_any_mixture_gets_what_each_would_get_alone(seed: int) -> None:
     rng = random.Random(seed)
     asked = [random_request(rng, f"{number}") for number in range(30)]
     async with echoing(ROOMY) as engine:
-        wanted = [await collect(engine, one) for one in asked]
+        wanted = [await outcome(engine, one) for one in asked]
     async with echoing(TIGHT) as engine:
-        found = await asyncio.gather(*(collect(engine, one) for one in asked))
+        found = await asyncio.gather(*(outcome(engine, one) for one in asked))
         stats = engine.stats()
-    for one, [ours, theirs] in zip(asked, zip(found, wanted, strict=True), strict=True):
-        assert [replace(c, num_cached_tokens=0) for c in ours] == [
-            replace(c, num_cached_tokens=0) for c in theirs
-        ], one
+    for one, ours, theirs in zip(asked, found, wanted, strict=True):
+        assert ours == theirs, one
+    assert sum(isinstance(one, list) for one in wanted) > 15
     assert 0 < stats.num_accepted_tokens < stats.num_guessed_tokens
     assert stats.num_preemptions > 0
 

@@ -11,11 +11,11 @@ from weft.runtime.engine.speculation.tick_times import TickTimes
 
 __all__ = ["Goodput", "Load"]
 
-TRIAL_TICKS = 8
-"""With guesses, to see whether they pay now."""
+TRIAL_DRAWS = 8
+"""Taken with guesses, to see whether they pay now; at least two Ticks."""
 STRETCH_TICKS = 32
 """With guesses while they pay, before one Tick without them is measured again."""
-FIRST_PAUSE_TICKS = 16
+FIRST_PAUSE_TICKS = 32
 LAST_PAUSE_TICKS = 512
 MIN_CHANCE = 0.1
 """Guesses less likely than this are not looked at."""
@@ -57,15 +57,22 @@ class Load:
     wrong idea of chances or costs cannot make guessing lose for long.
     """
 
-    def __init__(self, num_draws: int) -> None:
+    def __init__(self, num_draws: int, like: Load | None = None) -> None:
+        """``like``: a Load that differs little; what was learnt there is where this one starts."""
         self._num_draws = num_draws
-        self._times = TickTimes()
+        self._times = TickTimes(None if like is None else like.slope_s)
         self._rates = {False: _Rate(), True: _Rate()}
-        self._pays = False
-        self._pause = FIRST_PAUSE_TICKS
-        self._num_left = 1
+        self.pays = False
+        """Whether guesses made tokens come faster when that was last seen."""
+        self._pause = FIRST_PAUSE_TICKS if like is None else like._pause
+        self._num_left = 1 if self._pause == FIRST_PAUSE_TICKS else self._pause
         self.takes_guesses = False
         """Whether the next Tick should carry any."""
+
+    @property
+    def slope_s(self) -> float | None:
+        """Seconds that one more guess costs; ``None`` while nothing was measured."""
+        return self._times.slope_s if self._times.is_known else None
 
     @property
     def min_chance(self) -> float:
@@ -76,6 +83,11 @@ class Load:
 
     def choose(self, chances: Sequence[float], num_draws: int) -> int:
         """How many of the guesses with these chances, likeliest first, the Tick should carry."""
+        # A trial tries some in any case: what they cost may have changed.
+        least = 0 if self.pays else min(num_draws, len(chances))
+        return max(least, self._choose(chances, num_draws))
+
+    def _choose(self, chances: Sequence[float], num_draws: int) -> int:
         if not self._times.is_known:
             return len(chances)
         tokens, seconds, slope = float(num_draws), self._times.of(0), self._times.slope_s
@@ -92,7 +104,7 @@ class Load:
         self._rates[self.takes_guesses].note(num_tokens, seconds)
         if self.takes_guesses or self._num_left == 1:
             # Of a stretch without guesses one Tick is enough: more would crowd out what is known.
-            self._times.note(num_guesses, seconds)
+            self._times.note(self._num_draws, num_guesses, seconds)
         self._num_left -= 1
         if self._num_left == 0:
             self._turn()
@@ -101,15 +113,16 @@ class Load:
         """A stretch is over: compare, and begin the next."""
         if not self.takes_guesses:
             self.takes_guesses = True
-            self._num_left = STRETCH_TICKS if self._pays else TRIAL_TICKS
-            if not self._pays:
+            trial = max(2, TRIAL_DRAWS // self._num_draws)
+            self._num_left = STRETCH_TICKS if self.pays else trial
+            if not self.pays:
                 self._rates[True] = _Rate()
             return
-        gain = 1.0 if self._pays else MIN_GAIN
-        self._pays = self._rates[True].tokens_per_s >= gain * self._rates[False].tokens_per_s
-        self._pause = FIRST_PAUSE_TICKS if self._pays else min(2 * self._pause, LAST_PAUSE_TICKS)
+        gain = 1.0 if self.pays else MIN_GAIN
+        self.pays = self._rates[True].tokens_per_s >= gain * self._rates[False].tokens_per_s
+        self._pause = FIRST_PAUSE_TICKS if self.pays else min(2 * self._pause, LAST_PAUSE_TICKS)
         self.takes_guesses = False
-        self._num_left = 1 if self._pays else self._pause
+        self._num_left = 1 if self.pays else self._pause
 
 
 class Goodput:
@@ -119,8 +132,10 @@ class Goodput:
         self._loads: dict[int, Load] = {}
 
     def load(self, num_draws: int) -> Load:
-        shift = max(0, num_draws.bit_length() - 3)
+        shift = max(0, num_draws.bit_length() - 2)
         about = num_draws >> shift << shift
         if about not in self._loads:
-            self._loads[about] = Load(about)
+            nearest = min(self._loads, key=lambda other: abs(other - about), default=None)
+            like = None if nearest is None else self._loads[nearest]
+            self._loads[about] = Load(about, like)
         return self._loads[about]

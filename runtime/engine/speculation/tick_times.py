@@ -8,26 +8,31 @@ _MEMORY = 0.98
 _CLIP = 3.0
 """A Tick this much longer than foreseen was disturbed by something else, and counts as this."""
 _RIDGE = 4.0
-"""Guesses squared: so much spread is wanted before a slope is believed."""
+"""Guesses squared: so much spread is wanted before a slope is believed more than the first idea
+of it."""
+_FIRST_IDEA = 0.25
+"""A guess shares the Tick with a sequence that is there anyway: at first it is taken to cost this
+part of what a sequence does."""
 
 
 class TickTimes:
-    """A straight line through the Ticks measured lately: seconds by number of guesses.
+    """A straight line through the Ticks measured lately: seconds by number of guesses."""
 
-    A slope nobody has seen yet is 0: guesses are tried before they are known to cost anything.
-    """
+    __slots__ = ("_first_slope_s", "_guesses", "_products", "_seconds", "_squares", "_weight")
 
-    __slots__ = ("_guesses", "_products", "_seconds", "_squares", "_weight")
-
-    def __init__(self) -> None:
+    def __init__(self, first_slope_s: float | None = None) -> None:
+        """``first_slope_s``: what a guess costs elsewhere; ``None`` when nobody knows yet."""
+        self._first_slope_s = first_slope_s
         self._weight = self._guesses = self._squares = self._seconds = self._products = 0.0
 
     @property
     def is_known(self) -> bool:
         return self._weight > 0
 
-    def note(self, num_guesses: int, seconds: float) -> None:
-        """Learn from a Tick."""
+    def note(self, num_draws: int, num_guesses: int, seconds: float) -> None:
+        """Learn from a Tick in which so many sequences drew."""
+        if self._first_slope_s is None:
+            self._first_slope_s = _FIRST_IDEA * seconds / num_draws
         if self.is_known:
             seconds = min(seconds, _CLIP * self.of(num_guesses))
         self._weight = self._weight * _MEMORY + 1
@@ -39,10 +44,10 @@ class TickTimes:
     @property
     def slope_s(self) -> float:
         """Seconds that one more guess costs; never negative."""
-        assert self.is_known, "nothing was measured"
+        assert self._first_slope_s is not None and self.is_known, "nothing was measured"
         spread = self._squares - self._guesses * self._guesses / self._weight
         shared = self._products - self._guesses * self._seconds / self._weight
-        return max(0.0, shared / (spread + _RIDGE))
+        return max(0.0, (shared + _RIDGE * self._first_slope_s) / (spread + _RIDGE))
 
     def of(self, num_guesses: int) -> float:
         """Seconds that a Tick with so many guesses takes."""

@@ -12,7 +12,7 @@ from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.recorded import recorded_turns
 from weft.runtime.engine import Engine, EngineConfig
 from weft.runtime.engine.protocol import EngineStats
-from weft.runtime.testing import ScriptedEngine
+from weft.runtime.testing import Reply, ScriptedEngine
 
 HELDOUT = speculate.MINI / "heldout"
 
@@ -43,7 +43,7 @@ def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     async def opened(name: str, *, config: EngineConfig, seed: int) -> Engine:
         await asyncio.sleep(0)
         modes.append(config.speculation)
-        engines.append(Counted(lambda prompted: prompted.text[:20]))
+        engines.append(Counted(lambda prompted: Reply(text=prompted.text[:20], chunk=3)))
         return engines[-1]
 
     monkeypatch.setattr(speculate, "open_engine", opened)
@@ -51,8 +51,8 @@ def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(findings.figures) == {
         "speculate_speedup_b1",
         "speculate_speedup_b32",
-        "speculate_tokens_per_s_b1",
-        "speculate_tokens_per_s_b32",
+        "speculate_served_speedup_b1",
+        "speculate_served_speedup_b32",
         "grammar_tick_cost_b32",
     }
     assert modes == ["auto", "off", "auto", "off", "off"]

@@ -52,7 +52,9 @@ def test_what_never_comes_true_is_hardly_tried() -> None:
 def test_a_change_is_noticed() -> None:
     load = Load(1)
     run(load, 500, 1e-3, 1e-3, [0.3] * 8)
-    assert run(load, 500, 1e-3, 1e-5, [0.7**depth for depth in range(1, 9)]) < 0.5e-3
+    chances = [0.7**depth for depth in range(1, 9)]
+    run(load, 2000, 1e-3, 1e-5, chances)
+    assert run(load, 500, 1e-3, 1e-5, chances) < 0.5e-3
 
 
 def test_slow_guesses_must_be_likely() -> None:
@@ -64,7 +66,20 @@ def test_slow_guesses_must_be_likely() -> None:
 
 def test_near_numbers_of_draws_are_one_load() -> None:
     goodput = Goodput()
-    assert goodput.load(32) is goodput.load(39)
-    assert goodput.load(32) is not goodput.load(40)
+    assert goodput.load(32) is goodput.load(47)
+    assert goodput.load(32) is not goodput.load(48)
     assert goodput.load(3) is not goodput.load(4)
-    assert goodput.load(7) is goodput.load(7)
+    assert goodput.load(1) is not goodput.load(2)
+
+
+def test_a_new_load_starts_from_what_the_nearest_knows() -> None:
+    goodput = Goodput()
+    known = goodput.load(24)
+    for _ in range(200):
+        known.note(16 if known.takes_guesses else 0, 24, 5e-3 if known.takes_guesses else 4e-3)
+    assert not known.pays
+    fresh = goodput.load(32)
+    assert fresh.slope_s is None
+    for _ in range(60):
+        assert not fresh.takes_guesses
+        fresh.note(0, 32, 5e-3)

@@ -42,7 +42,8 @@ class Request:
     priority: int = 0
     """Larger is served first; equal ones by arrival."""
     stream_every: int = 1
-    """Tokens per Delta of one sequence; 0 sends one Delta when the sequence ends."""
+    """Fewest tokens per Delta of one sequence, its last one aside; 0 sends one Delta when the
+    sequence ends."""
 
     def __post_init__(self) -> None:
         if not self.prompt:

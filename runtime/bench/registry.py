@@ -14,6 +14,7 @@ from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.quantised import bench_quantised
 from weft.runtime.bench.report import BenchReport
+from weft.runtime.bench.speculate import bench_speculate
 
 __all__ = ["Bench", "bench_names", "run_bench"]
 
@@ -24,6 +25,7 @@ BENCHES: Mapping[str, Bench] = {
     "overhead": bench_overhead,
     "prefix": bench_prefix,
     "quantised": bench_quantised,
+    "speculate": bench_speculate,
 }
 
 

@@ -7,11 +7,12 @@ from typing import Literal
 
 from weft.errors import InvalidRequest
 
-__all__ = ["DTypeName", "DeviceName", "EngineConfig", "WeightsName"]
+__all__ = ["DTypeName", "DeviceName", "EngineConfig", "SpeculationMode", "WeightsName"]
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 WeightsName = Literal["stored", "int8"]
+SpeculationMode = Literal["auto", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,9 @@ class EngineConfig:
     """The same seed gives the same tokens whatever else is in the batch; slower."""
     has_prefix_cache: bool = True
     """Share the KV of equal prompt prefixes."""
+    speculation: SpeculationMode = "auto"
+    """``auto`` guesses tokens ahead wherever that makes them come faster, and appends tokens that
+    a grammar forces without a forward. What is drawn stays the same."""
 
     def __post_init__(self) -> None:
         for name in ("block_size", "max_running", "max_waiting", "max_batch_tokens"):

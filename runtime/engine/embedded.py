@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from itertools import count
@@ -26,6 +27,7 @@ from weft.runtime.engine.model import ModelRunner
 from weft.runtime.engine.protocol import Capabilities, EngineStats
 from weft.runtime.engine.sampling import Sampler
 from weft.runtime.engine.sequence import Job
+from weft.runtime.engine.speculator import Speculator
 from weft.runtime.engine.stream import DeltaStream
 from weft.runtime.engine.tokenizer import ChatTokenizer
 from weft.runtime.grammar import BatchMasks, CompiledGrammar, GrammarCompiler
@@ -47,9 +49,13 @@ class EmbeddedEngine:
         *,
         name: str,
         seed: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Allocates the KV memory and starts the thread. Raises InvalidRequest when the KV budget
-        does not hold one block beside padding."""
+        """Allocates the KV memory and starts the thread. ``clock`` gives the seconds by which
+        guessing ahead is judged.
+
+        Raises: InvalidRequest when the KV budget does not hold one block beside padding.
+        """
         self._runner = runner
         self._name = name
         self._tokenizer = tokenizer
@@ -70,13 +76,23 @@ class EmbeddedEngine:
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
         self._masks = BatchMasks(runner.vocab_size)
+        kv = KVStore(num_blocks, config.block_size, runner.layers, runner.dtype, runner.device)
+        memory = SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache)
         self._loop = EngineLoop(
             config=config,
             model=runner,
-            kv=KVStore(num_blocks, config.block_size, runner.layers, runner.dtype, runner.device),
-            memory=SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache),
+            kv=kv,
+            memory=memory,
             sampler=Sampler(runner.vocab_size, runner.device),
             masks=self._masks,
+            speculator=Speculator(
+                config=config,
+                memory=memory,
+                kv=kv,
+                masks=self._masks,
+                encode=tokenizer.encode,
+                clock=clock,
+            ),
             inbox=self._inbox,
         )
         self._thread = Thread(target=self._loop.run, name="weft-engine", daemon=True)
@@ -155,6 +171,9 @@ class EmbeddedEngine:
             num_generated_tokens=loop.num_generated_tokens,
             num_preemptions=planner.num_preemptions,
             num_ticks=loop.num_ticks,
+            num_guessed_tokens=loop.speculator.num_guessed,
+            num_accepted_tokens=loop.speculator.num_accepted,
+            num_forced_tokens=loop.speculator.num_forced,
         )
 
     async def close(self) -> None:

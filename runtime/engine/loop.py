@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 
@@ -12,13 +12,15 @@ from weft.runtime.engine.advance import advance, finish
 from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.desk import Desk
+from weft.runtime.engine.draws import Draw, matchers, sampling_rows, wanted_logits
 from weft.runtime.engine.inbox import Cancel, Inbox, Submit
 from weft.runtime.engine.memory import SequenceMemory
 from weft.runtime.engine.packer import pack, wanted_rows
 from weft.runtime.engine.planner import Part, Plan, Planner
-from weft.runtime.engine.sampling import Sampler
+from weft.runtime.engine.sampling import Sampled, Sampler
 from weft.runtime.engine.scoring import score_rows
 from weft.runtime.engine.sequence import Sequence
+from weft.runtime.engine.speculator import Speculator
 from weft.runtime.grammar import BatchMasks
 
 __all__ = ["EngineLoop", "Model"]
@@ -30,13 +32,6 @@ class Model(Protocol):
     def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
         """Next-token logits [R, V], float32, after writing the batch's keys and values."""
         ...
-
-
-class Draw(NamedTuple):
-    """A sequence whose next token is drawn in this Tick, and its row of logits."""
-
-    sequence: Sequence
-    row: int
 
 
 class EngineLoop:
@@ -54,6 +49,7 @@ class EngineLoop:
         memory: SequenceMemory,
         sampler: Sampler,
         masks: BatchMasks,
+        speculator: Speculator,
         inbox: Inbox,
     ) -> None:
         self._block_size = config.block_size
@@ -62,6 +58,7 @@ class EngineLoop:
         self._memory = memory
         self._sampler = sampler
         self._masks = masks
+        self.speculator = speculator
         self._inbox = inbox
         self.planner = Planner(config, memory)
         self._desk = Desk(self.planner, config.max_waiting)
@@ -117,12 +114,14 @@ class EngineLoop:
         """Compute the next tokens of as many sequences as fit."""
         plan = self.planner.plan()
         assert plan.parts, "there is work, yet nothing could be planned"
+        self.speculator.begin(plan)
         draws = self._choose_draws(plan)
-        self._masks.start([draw.sequence.matcher for draw in draws])
+        self._masks.start(matchers(draws))
         logits_RV = self._forward(plan)
         self._score(plan, logits_RV)
         self._settle(plan, draws)
-        self._draw(draws, logits_RV)
+        num_drawn = self._draw(draws, logits_RV)
+        self.speculator.end(plan, num_drawn)
         self.num_ticks += 1
 
     def _choose_draws(self, plan: Plan) -> list[Draw]:
@@ -132,9 +131,9 @@ class EngineLoop:
         for part in plan.parts:
             sequence = part.sequence
             if part.is_last and sequence.job.score_from is None:
-                draws.append(Draw(sequence, row))
+                draws.append(Draw(sequence, row, part.draft))
                 draws += [Draw(sibling, row) for sibling in self._take_siblings(sequence)]
-            row += len(_rows(part))
+            row += len(_rows(part)) + part.num_guesses
         return draws
 
     def _take_siblings(self, leader: Sequence) -> list[Sequence]:
@@ -160,7 +159,7 @@ class EngineLoop:
             rows = _rows(part)
             if part.sequence.job.score_from is not None and rows:
                 score_rows(part.sequence, rows, logits_RV[row : row + len(rows)])
-            row += len(rows)
+            row += len(rows) + part.num_guesses
 
     def _settle(self, plan: Plan, draws: list[Draw]) -> None:
         """The parts' keys and values are in the cache now; finished prompts become shareable."""
@@ -170,34 +169,58 @@ class EngineLoop:
             if sequence.num_pending == 0 and sequence.job.score_from is not None:
                 finish(sequence, "stop")
                 self._retire(sequence)
-        for sequence, _ in draws:
+        for sequence, _, _ in draws:
             if sequence.num_generated == 0:
                 sequence.num_computed = sequence.num_prompt
                 self._memory.index_prompt(sequence)
                 self.num_prompt_tokens += sequence.num_prompt
                 self.num_cached_tokens += sequence.num_cached
 
-    def _draw(self, draws: list[Draw], logits_RV: torch.Tensor) -> None:
+    def _draw(self, draws: list[Draw], logits_RV: torch.Tensor) -> int:
+        """Draw for every sequence, and see which guesses come true; how many tokens they got."""
         bitmask = self._masks.wait()
         if not draws:
-            return
-        rows = [draw.row for draw in draws]
-        if rows != list(range(len(logits_RV))):
-            logits_RV = logits_RV[rows]
-        sampled = self._sampler.sample(logits_RV, [draw.sequence.row for draw in draws], bitmask)
-        self.num_generated_tokens += len(draws)
-        for at, (sequence, _) in enumerate(draws):
-            fault = sampled.faults.get(at)
-            if fault is not None:
-                self._desk.fail_sequence(sequence, fault)
-            elif not sequence.is_done:
-                advance(sequence, sampled.token_ids[at], sampled.logprobs.get(at))
-                self._retire(sequence)
+            return 0
+        wanted = wanted_logits(draws)
+        if wanted != list(range(len(logits_RV))):
+            logits_RV = logits_RV[wanted]
+        sampled = self._sampler.sample(logits_RV, sampling_rows(draws), bitmask)
+        num_drawn = row = 0
+        for draw in draws:
+            num_before = draw.sequence.num_generated
+            if not draw.sequence.is_done:
+                self._take(draw, row, sampled)
+            num_drawn += draw.sequence.num_generated - num_before
+            row += draw.num_rows
+        self.num_generated_tokens += num_drawn
+        return num_drawn
+
+    def _take(self, draw: Draw, row: int, sampled: Sampled) -> None:
+        """Give a sequence what was drawn in ``row``, and then what was drawn behind each guess
+        that came true by it."""
+        sequence, rows = draw.sequence, [row]
+        if draw.draft is not None:
+            drawn = sampled.token_ids[row : row + draw.num_rows]
+            nodes = self.speculator.verify(sequence, draw.draft, drawn)
+            rows += [row + 1 + node for node in nodes]
+        for at in rows:
+            if at in sampled.faults:
+                self._desk.note(sequence)
+                self._desk.fail_sequence(sequence, sampled.faults[at])
+                return
+            # A guess that came true is a token of the sequence, and computed.
+            sequence.num_computed += sequence.num_pending
+            advance(sequence, sampled.token_ids[at], sampled.logprobs.get(at))
+            if sequence.is_done:
+                break
+        self.speculator.force(sequence)
+        self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:
         """Send what is due; a finished sequence gives its blocks back."""
         if sequence.is_done:
             self.planner.remove(sequence)
+            self.speculator.remember(sequence)
         self._desk.note(sequence)
 
 

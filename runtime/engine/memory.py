@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Seq
+from typing import NamedTuple
+
 from weft.cache import BlockCopy, BlockPool, BlockTable, Insertion, RadixTree
 from weft.runtime.engine.sequence import Sequence
 
-__all__ = ["SequenceMemory"]
+__all__ = ["SequenceMemory", "SlotMove"]
+
+
+class SlotMove(NamedTuple):
+    """What slot ``source`` holds must be copied to slot ``target``, with all others at once."""
+
+    source: int
+    target: int
 
 
 class SequenceMemory:
@@ -57,6 +67,31 @@ class SequenceMemory:
         if not table.try_grow(self._pool, end):
             return None
         return table.try_make_writable(self._pool, sequence.num_computed)
+
+    def try_reserve_guesses(self, sequence: Sequence, num_guesses: int) -> bool:
+        """Make room behind all of its tokens, which have theirs; False when there is none."""
+        table = sequence.table
+        assert table is not None, "only an admitted sequence is guessed for"
+        end = len(sequence.tokens) + num_guesses
+        shortage = table.num_missing_blocks(end) - self._pool.num_free
+        if shortage > 0:
+            self._tree.evict(shortage)
+        return table.try_grow(self._pool, end)
+
+    def keep_guesses(self, sequence: Sequence, nodes: Seq[int]) -> list[SlotMove]:
+        """Give back the room of all guesses but those that came true: ``nodes``, their numbers in
+        the draft, in order. Returns how their keys and values must move, before anything else is
+        written, to follow the sequence's tokens."""
+        table = sequence.table
+        assert table is not None, "only an admitted sequence is guessed for"
+        end = len(sequence.tokens)
+        moves = [
+            SlotMove(table.slot(end + node), table.slot(end + at))
+            for at, node in enumerate(nodes)
+            if node != at
+        ]
+        table.truncate(self._pool, end + len(nodes))
+        return moves
 
     def fork(self, leader: Sequence, sibling: Sequence) -> None:
         """Let ``sibling`` share all blocks of ``leader``; whoever writes a shared one copies it."""

@@ -1,8 +1,13 @@
-"""From a plan to the arrays that the model takes."""
+"""From a plan to the arrays that the model takes.
+
+A token's **place** is its index in its sequence's table; its position is the same, but for the
+nodes of a draft tree, where it counts along the path.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,28 +23,36 @@ def pack(parts: Seq[Part], block_size: int) -> PackedBatch:
     """Lay the parts' tokens end to end. Their tables must already have room for them.
 
     A scoring part wants the logits of every token that has a scored successor; any other part
-    wants its last token's, once no token is pending after it.
+    wants its last token's, once no token is pending after it, and that of every guess.
     """
     token_ids: list[int] = []
     query_lens = np.empty(len(parts), np.int32)
     context_lens = np.empty(len(parts), np.int32)
     logit_rows: list[int] = []
-    for at, (sequence, num_tokens) in enumerate(parts):
+    for at, part in enumerate(parts):
+        sequence, num_tokens, draft = part
         start, end = sequence.num_computed, sequence.num_computed + num_tokens
         first_row = len(token_ids) - start
         token_ids += sequence.tokens[start:end]
-        query_lens[at], context_lens[at] = num_tokens, end
         logit_rows += [first_row + position for position in wanted_rows(sequence, start, end)]
+        if draft is not None:
+            logit_rows += range(len(token_ids), len(token_ids) + len(draft))
+            token_ids += [node.token_id for node in draft.nodes]
+        query_lens[at] = num_tokens + part.num_guesses
+        context_lens[at] = end + part.num_guesses
     tables_SB = _block_tables(parts, int(context_lens.max()), block_size)
-    positions_T = _positions(query_lens, context_lens)
+    places_T = _places(query_lens, context_lens)
+    trees = _trees(parts, query_lens, places_T)
     return PackedBatch(
         token_ids_T=np.asarray(token_ids, np.int64),
-        positions_T=positions_T,
-        slots_T=_slots(tables_SB, query_lens, positions_T, block_size),
+        positions_T=trees.positions_T,
+        slots_T=_slots(tables_SB, query_lens, places_T, block_size),
         query_lens_S=query_lens,
         context_lens_S=context_lens,
         block_tables_SB=tables_SB,
         logit_rows_R=np.asarray(logit_rows, np.int64),
+        tree_bases_T=trees.bases_T,
+        tree_masks_T=trees.masks_T,
     )
 
 
@@ -59,7 +72,33 @@ def _block_tables(parts: Seq[Part], max_context: int, block_size: int) -> npt.ND
     return tables
 
 
-def _positions(
+class _Trees(NamedTuple):
+    positions_T: npt.NDArray[np.int64]
+    bases_T: npt.NDArray[np.int64] | None
+    masks_T: npt.NDArray[np.uint64] | None
+
+
+def _trees(
+    parts: Seq[Part], query_lens: npt.NDArray[np.int32], places_T: npt.NDArray[np.int64]
+) -> _Trees:
+    """Positions and what drafts may see. Without a branch places are positions, and all before
+    them is seen."""
+    if all(part.draft is None or part.draft.is_chain for part in parts):
+        return _Trees(places_T, None, None)
+    positions_T, bases_T = places_T.copy(), places_T.copy()
+    masks_T = np.ones(len(places_T), np.uint64)
+    ends: list[int] = np.cumsum(query_lens).tolist()
+    for part, end in zip(parts, ends, strict=True):
+        if part.draft is not None:
+            nodes = slice(end - len(part.draft), end)
+            base = places_T[nodes.start]
+            bases_T[nodes] = base
+            masks_T[nodes] = part.draft.masks_N()
+            positions_T[nodes] = base + part.draft.depths_N() - 1
+    return _Trees(positions_T, bases_T, masks_T)
+
+
+def _places(
     query_lens: npt.NDArray[np.int32], context_lens: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int64]:
     ends = np.cumsum(query_lens, dtype=np.int64)
@@ -70,9 +109,9 @@ def _positions(
 def _slots(
     tables_SB: npt.NDArray[np.int32],
     query_lens: npt.NDArray[np.int32],
-    positions_T: npt.NDArray[np.int64],
+    places_T: npt.NDArray[np.int64],
     block_size: int,
 ) -> npt.NDArray[np.int64]:
     rows_T = np.repeat(np.arange(len(query_lens)), query_lens)
-    blocks_T = tables_SB[rows_T, positions_T // block_size].astype(np.int64)
-    return blocks_T * block_size + positions_T % block_size
+    blocks_T = tables_SB[rows_T, places_T // block_size].astype(np.int64)
+    return blocks_T * block_size + places_T % block_size

@@ -10,6 +10,7 @@ from weft.cache import BlockCopy
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.memory import SequenceMemory
 from weft.runtime.engine.sequence import Sequence
+from weft.runtime.engine.speculation import Draft
 
 __all__ = ["Part", "Plan", "Planner"]
 
@@ -19,6 +20,12 @@ class Part(NamedTuple):
 
     sequence: Sequence
     num_tokens: int
+    draft: Draft | None = None
+    """Guesses at what follows its last token, computed with it."""
+
+    @property
+    def num_guesses(self) -> int:
+        return 0 if self.draft is None else len(self.draft)
 
     @property
     def is_last(self) -> bool:
@@ -34,11 +41,23 @@ class Plan:
         self.copies: list[BlockCopy] = []
         """Blocks to copy before anything is written."""
         self.num_tokens = 0
+        self.num_guesses = 0
+
+    @property
+    def is_decoding(self) -> bool:
+        """Every sequence goes on with what it generates; no prompt is computed."""
+        return all(part.sequence.num_generated > 0 and part.is_last for part in self.parts)
 
     def add(self, part: Part, copies: list[BlockCopy]) -> None:
         self.parts.append(part)
         self.copies += copies
         self.num_tokens += part.num_tokens
+
+    def guess(self, at: int, draft: Draft) -> None:
+        """Let part ``at`` carry a draft, for which there must be room."""
+        self.parts[at] = self.parts[at]._replace(draft=draft)
+        self.num_tokens += len(draft)
+        self.num_guesses += len(draft)
 
 
 class Planner:

@@ -47,6 +47,12 @@ class EngineStats:
     num_generated_tokens: int = 0
     num_preemptions: int = 0
     num_ticks: int = 0
+    num_guessed_tokens: int = 0
+    """Tokens computed before they were known to come next."""
+    num_accepted_tokens: int = 0
+    """Of these, the ones that did."""
+    num_forced_tokens: int = 0
+    """Generated tokens that a grammar left no choice about: they cost no forward."""
 
 
 class Engine(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weft.cache import BlockTable, Lease, Namespace
 from weft.programs.request import FinishReason, Request, TokenLogprob
 from weft.runtime.engine.sampling import SamplingRow
+from weft.runtime.engine.speculation import Drafter
 from weft.runtime.engine.stream import DeltaStream
 from weft.runtime.engine.text_stream import TextStream
 from weft.runtime.grammar import CompiledGrammar, Matcher
@@ -67,6 +68,7 @@ class Sequence:
     """
 
     __slots__ = (
+        "drafter",
         "finish_reason",
         "index",
         "job",
@@ -104,6 +106,8 @@ class Sequence:
         """Tokens whose keys and values are in the cache."""
         self.num_cached = 0
         """Prompt tokens that a prefix hit or a sibling's prefill saved."""
+        self.drafter: Drafter | None = None
+        """Made when tokens are first guessed for it."""
         self.table: BlockTable | None = None
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None
@@ -132,6 +136,11 @@ class Sequence:
     @property
     def num_generated(self) -> int:
         return len(self.tokens) - self.num_prompt
+
+    @property
+    def num_left(self) -> int:
+        """Tokens it may still generate."""
+        return self.job.max_tokens - self.num_generated
 
     @property
     def is_done(self) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import xgrammar
 from torch import Tensor
@@ -24,6 +26,8 @@ class BatchMasks:
         self._filler = xgrammar.BatchGrammarMatcher(max_threads=max_threads)
         self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="weft-masks")
         self._masks_RW = torch.empty((0, (vocab_size + 31) // 32), dtype=torch.int32)
+        self._one_1W = torch.empty((1, (vocab_size + 31) // 32), dtype=torch.int32)
+        self._words_W: npt.NDArray[np.uint32] = self._one_1W[0].numpy().view(np.uint32)
         self._filling: Future[Tensor] | None = None
 
     def start(self, matchers: Sequence[Matcher | None]) -> None:
@@ -61,6 +65,21 @@ class BatchMasks:
         if rows:
             self._filler.batch_fill_next_token_bitmask(handles, masks_RW, rows)
         return masks_RW
+
+    def only_token(self, matcher: Matcher) -> int | None:
+        """The token that must come next; ``None`` when there is a choice, or nothing is allowed.
+
+        Cheap where text says at once that there is a choice. The matcher stays as it is.
+        """
+        if matcher.is_terminated or not (matcher.is_completed or matcher.find_jump_forward()):
+            return None
+        if not matcher.handle.fill_next_token_bitmask(self._one_1W):
+            return None
+        places: list[int] = np.flatnonzero(self._words_W).tolist()
+        if len(places) != 1:
+            return None
+        word = int(self._words_W[places[0]])
+        return places[0] * 32 + word.bit_length() - 1 if word.bit_count() == 1 else None
 
     def close(self) -> None:
         """Wait for what runs, then end the thread. Idempotent."""

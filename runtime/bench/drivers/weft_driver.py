@@ -34,8 +34,9 @@ class _Weft:
         seed: int,
     ) -> str:
         """Open the engine as it comes; the bench's limits need no setting. No version: the
-        report's commit says it."""
-        config = EngineConfig(dtype=dtype, weights=self._weights)
+        report's commit says it. Without guesses: after random prompts models go round in
+        circles, which would flatter them."""
+        config = EngineConfig(dtype=dtype, weights=self._weights, speculation="off")
         self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
         return ""
 

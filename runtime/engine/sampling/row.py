@@ -17,7 +17,7 @@ class SamplingRow:
     sequence, which need not be every token drawn.
     """
 
-    __slots__ = ("counts", "end_ids", "num_drawn", "sampling", "seed")
+    __slots__ = ("counts", "end_ids", "is_likeliest", "num_drawn", "sampling", "seed")
 
     def __init__(
         self,
@@ -36,6 +36,8 @@ class SamplingRow:
         """Tokens recorded: the position of the next draw."""
         self.counts = TokenCounts(prompt) if _has_penalty(sampling) else None
         """``None`` when no penalty needs it."""
+        self.is_likeliest = self.counts is None and _takes_likeliest(sampling)
+        """It takes the likeliest token allowed, whatever was drawn before, and wants no more."""
 
     @property
     def is_end_banned(self) -> bool:
@@ -47,12 +49,25 @@ class SamplingRow:
         if self.counts is not None:
             self.counts.add(token_id)
 
+    def ahead(self, token_id: int) -> SamplingRow:
+        """The row as it will be once ``token_id`` is recorded; this one is not changed."""
+        if self.is_likeliest:
+            return self
+        twin = self.fork(self.seed)
+        twin.record(token_id)
+        return twin
+
     def fork(self, seed: int) -> SamplingRow:
         """A row that continues from here with its own seed; the two share nothing mutable."""
         twin = SamplingRow(self.sampling, seed=seed, end_ids=self.end_ids)
         twin.num_drawn = self.num_drawn
         twin.counts = None if self.counts is None else self.counts.copy()
         return twin
+
+
+def _takes_likeliest(sampling: Sampling) -> bool:
+    is_edited = bool(sampling.logit_bias) or sampling.min_tokens > 0
+    return sampling.temperature == 0 and sampling.logprobs is None and not is_edited
 
 
 def _has_penalty(sampling: Sampling) -> bool:

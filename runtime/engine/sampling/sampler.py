@@ -71,6 +71,8 @@ class Sampler:
             return Sampled([], _NO_LOGPROBS, _NO_FAULTS)
         # A faulty row computes with NaN; that stays in its own row and is reported as a fault.
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            if all(row.is_likeliest for row in rows):
+                return self._take_likeliest(self._wrapped(logits_RV), bitmask)
             return self._sample(self._wrapped(logits_RV), self._parameters_of(rows), bitmask)
 
     def _sample(self, logits: LogitRows, batch: BatchParameters, bitmask: Tensor | None) -> Sampled:
@@ -81,6 +83,15 @@ class Sampler:
         faults = _faults(raw_best.values_R, best.values_R)
         logprobs = raw.of(drawn.ids_R, drawn.shares_R) if raw is not None else _NO_LOGPROBS
         return _without_faulty(drawn, logprobs, faults)
+
+    def _take_likeliest(self, logits: LogitRows, bitmask: Tensor | None) -> Sampled:
+        """What ``_sample`` gives for rows that ask for nothing else."""
+        raw_best = best = logits.best()
+        if bitmask is not None:
+            logits.mask(bitmask)
+            best = logits.best()
+        certain = Drawn(best.ids_R, np.ones(len(best.ids_R)))
+        return _without_faulty(certain, _NO_LOGPROBS, _faults(raw_best.values_R, best.values_R))
 
     def _wrapped(self, logits_RV: Tensor) -> LogitRows:
         if self._is_host:

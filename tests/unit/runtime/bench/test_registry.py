@@ -10,11 +10,11 @@ from weft.runtime.bench.findings import Findings
 
 
 def test_benches_have_names() -> None:
-    assert bench_names() == ("engine", "overhead", "prefix", "quantised")
+    assert bench_names() == ("engine", "overhead", "prefix", "quantised", "speculate")
 
 
 def test_unknown_bench_is_refused_by_name() -> None:
-    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead, prefix, quantised"):
+    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead, prefix, quantised, speculate"):
         run_bench("speed")
 
 

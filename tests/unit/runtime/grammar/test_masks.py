@@ -7,9 +7,10 @@ import pytest
 import torch
 import xgrammar
 
-from tests.support.grammars import allowed_ids, choices, schema
+from tests.support.grammars import CORPUS, allowed_ids, choices, schema
 from tests.support.tiny import build_tokenizer
 from weft.runtime.grammar import BatchMasks, CompiledGrammar, GrammarCompiler
+from weft.runtime.grammar.check import is_cheap
 
 VOCAB_SIZE = 420
 END_ID = 2
@@ -109,3 +110,35 @@ def test_other_stop_tokens_may_end_an_output(compiler: GrammarCompiler, masks: B
     matcher = grammar.matcher(stop_token_ids=[0])
     assert matcher.accept(letter)
     assert allowed_ids(masks.fill([matcher])[0], VOCAB_SIZE) == [0]
+
+
+def test_the_only_token_is_the_one_its_mask_allows(
+    compiler: GrammarCompiler, masks: BatchMasks
+) -> None:
+    rng = random.Random(0)
+    cheap = [compiler.compile(spec) for spec in CORPUS if is_cheap(spec)]
+    assert len(cheap) > 10
+    for grammar in cheap * 3:
+        matcher = grammar.matcher()
+        for _ in range(30):
+            ids = allowed_ids(masks.fill([matcher])[0], VOCAB_SIZE)
+            found = masks.only_token(matcher)
+            assert found is None or [found] == ids
+            # Inside a character no text is certain, so there alone a lone token may be missed.
+            assert found is not None or len(ids) != 1 or not matcher.is_completed
+            assert allowed_ids(masks.fill([matcher])[0], VOCAB_SIZE) == ids
+            if not ids or not matcher.accept(rng.choice(ids)):
+                break
+        assert not matcher.is_terminated or masks.only_token(matcher) is None
+
+
+def test_forced_tokens_are_found(compiler: GrammarCompiler, masks: BatchMasks) -> None:
+    matcher = compiler.compile(choices("AB", "AC")).matcher()
+    letters = [encode(letter)[0] for letter in "AB"]
+    assert masks.only_token(matcher) == letters[0]
+    assert matcher.accept(letters[0])
+    assert masks.only_token(matcher) is None
+    assert matcher.accept(letters[1])
+    assert masks.only_token(matcher) == END_ID
+    assert matcher.accept(END_ID)
+    assert masks.only_token(matcher) is None

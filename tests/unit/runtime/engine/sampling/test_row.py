@@ -42,6 +42,16 @@ def test_a_fork_goes_its_own_way() -> None:
     assert counted(twin.counts) == {3: 0, 5: 1, 6: 1}
 
 
+def test_a_row_ahead_is_the_row_once_the_token_is_there() -> None:
+    row = SamplingRow(Sampling(presence_penalty=1.0), seed=1, prompt=[3], end_ids=[2])
+    ahead = row.ahead(6).ahead(7)
+    assert (row.num_drawn, ahead.num_drawn, ahead.seed, ahead.end_ids) == (0, 2, 1, (2,))
+    row.record(6)
+    row.record(7)
+    assert row.counts is not None and ahead.counts is not None
+    assert counted(ahead.counts) == counted(row.counts)
+
+
 @pytest.mark.parametrize(
     ("sampling", "name"),
     [

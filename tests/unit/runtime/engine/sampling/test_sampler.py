@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -190,3 +191,23 @@ def test_masking_stays_inside_the_row(vocab_size: int) -> None:
     HostLogits(logits, Scratch()).mask(words)
     expected = torch.tensor([7.0] * 32 + [-math.inf] + [7.0] * (vocab_size + 31))
     assert torch.equal(memory, expected)
+
+
+def test_rows_that_only_want_the_likeliest_get_it_by_the_short_way() -> None:
+    """Asking for a log-probability takes the long way to the same tokens."""
+    logits = random_logits(6)
+    logits[3, 7] = math.nan
+    bitmask = torch.full((6, 2), -1, dtype=torch.int32)
+    bitmask[1] = torch.tensor([1 << 5, 0])
+    bitmask[4] = 0
+    short = [SamplingRow(GREEDY, seed=seed) for seed in range(6)]
+    long = [SamplingRow(replace(GREEDY, logprobs=0), seed=seed) for seed in range(6)]
+    assert all(row.is_likeliest for row in short) and not any(row.is_likeliest for row in long)
+    for mask in (None, bitmask):
+        found = Sampler(50).sample(logits.clone(), short, mask)
+        wanted = Sampler(50).sample(logits.clone(), long, mask)
+        assert found.token_ids == wanted.token_ids
+        assert {row: type(fault) for row, fault in found.faults.items()} == {
+            row: type(fault) for row, fault in wanted.faults.items()
+        }
+        assert found.faults.keys() == ({3} if mask is None else {3, 4})

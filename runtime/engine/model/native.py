@@ -110,6 +110,7 @@ class NativeDecoder:
             norm=self._keep(cast(torch.Tensor, model.model.norm.weight)),
             head=self._pack([head]),
         )
+        self._library.weft_trim()
         self._num_products = sum(
             weight.outputs * weight.inputs
             for layer in packed

@@ -2,6 +2,11 @@
 //
 // Computes in float32 whatever the weights and the cache are stored in. One team of threads goes
 // through all layers together, meeting at barriers, so that a call costs one start of the team.
+#include <cstdlib>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "attention.h"
 #include "quantised.h"
 
@@ -191,6 +196,13 @@ void weft_pack(const void* weight, int64_t outputs, int64_t inputs, int32_t is_b
     else
         weft::pack(static_cast<const float*>(weight), outputs, inputs,
                    static_cast<float*>(panels));
+}
+
+// Give freed memory back to the system: what weights leave behind is pages between others in use.
+void weft_trim() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void weft_multiply(const weft::Weight* weight, const float* x, int64_t rows, float* packed,

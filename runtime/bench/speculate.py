@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -57,7 +57,7 @@ class Bench:
         self._num_requests = 0
 
     @contextmanager
-    def engine(self, mode: Mode) -> Iterator[Engine]:
+    def engine(self, mode: Mode) -> Generator[Engine]:
         """An engine with or without guesses, closed at the end."""
         config = EngineConfig(speculation=mode)
         engine = self._runner.run(open_engine(str(MINI), config=config, seed=self._seed))

@@ -28,7 +28,12 @@ class Draw(NamedTuple):
 
 def wanted_logits(draws: Seq[Draw]) -> list[int]:
     """The row of logits of each row to draw."""
-    return [row for draw in draws for row in range(draw.row, draw.row + draw.num_rows)]
+    found: list[int] = []
+    for draw in draws:
+        found.append(draw.row)
+        if draw.draft is not None:
+            found += range(draw.row + 1, draw.row + draw.num_rows)
+    return found
 
 
 def matchers(draws: Seq[Draw]) -> list[Matcher | None]:

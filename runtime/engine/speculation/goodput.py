@@ -64,7 +64,7 @@ class Load:
         self._rates = {False: _Rate(), True: _Rate()}
         self.pays = False
         """Whether guesses made tokens come faster when that was last seen."""
-        self._pause = FIRST_PAUSE_TICKS if like is None else like._pause
+        self._pause: int = FIRST_PAUSE_TICKS if like is None else like._pause
         self._num_left = 1 if self._pause == FIRST_PAUSE_TICKS else self._pause
         self.takes_guesses = False
         """Whether the next Tick should carry any."""

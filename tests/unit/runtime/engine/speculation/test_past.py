@@ -21,11 +21,12 @@ def test_runs_do_not_touch() -> None:
 
 def test_the_oldest_are_forgotten() -> None:
     past = Past()
-    for number in range(3 * MAX_TOKENS // 100):
-        past.remember([number + 10] * 100, num_prompt=1)
+    last = 3 * MAX_TOKENS // 100
+    for number in range(last + 1):
+        past.remember([number] * 100, num_prompt=1)
         assert len(past.index.tokens) <= MAX_TOKENS + 1
-    assert past.index.find([10, 10]) == []
-    assert past.index.find([number + 10, number + 10]) != []
+    assert past.index.find([0, 0]) == []
+    assert past.index.find([last, last]) != []
     past.remember(list(range(10 * MAX_TOKENS)), num_prompt=1)
     assert len(past.index.tokens) <= MAX_TOKENS + 1
 

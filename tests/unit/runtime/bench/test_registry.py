@@ -14,7 +14,9 @@ def test_benches_have_names() -> None:
 
 
 def test_unknown_bench_is_refused_by_name() -> None:
-    with pytest.raises(InvalidRequest, match="'speed'.*engine, overhead, prefix, quantised, speculate"):
+    with pytest.raises(
+        InvalidRequest, match="'speed'.*engine, overhead, prefix, quantised, speculate"
+    ):
         run_bench("speed")
 
 

@@ -34,8 +34,8 @@ def bench_prefix(options: BenchOptions) -> Findings:
 
     What bounds it: however often keys are read, each query's product with each key is computed.
     ``attention_gflops`` is the rate of what the long prefix adds, ``matrix_gflops`` that of
-    torch's matrix product on this machine, and ``16k_vs_1k_at_matrix_rate`` the ratio that
-    attention would reach at the latter: no exact attention gets above it here.
+    torch's matrix product on this machine, and ``16k_vs_1k_at_matrix_rate`` what the first
+    ratio would be if attention ran at the latter.
     """
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         folder = write_checkpoint(Path(place) / "m197", M197, seed=options.seed)

@@ -56,6 +56,7 @@ def slow(scene: Scene, window: int | None) -> Attended:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(scenes(), windows())
 def test_fast_equals_the_definition(scene: Scene, window: int | None) -> None:
@@ -63,6 +64,7 @@ def test_fast_equals_the_definition(scene: Scene, window: int | None) -> None:
         torch.testing.assert_close(got.double(), wanted, atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(scenes(), windows())
 def test_a_querys_bits_do_not_depend_on_the_others(scene: Scene, window: int | None) -> None:

@@ -23,9 +23,12 @@ from tests.unit.runtime.engine.model.cases import (
 from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.model import ComputePath, ModelRunner
 
-EXACT: list[tuple[str, ComputePath]] = [
-    *((case, "native") for case in NATIVE_CASES),
-    *((case, "fused") for case in ("llama", "mistral-sliding", "gemma2")),
+EXACT = [
+    *(pytest.param(case, "native") for case in NATIVE_CASES),
+    *(
+        pytest.param(case, "fused", marks=pytest.mark.slow)
+        for case in ("llama", "mistral-sliding", "gemma2")
+    ),
 ]
 
 

@@ -15,8 +15,9 @@ TRIAL_DRAWS = 8
 """Taken with guesses, to see whether they pay now; at least two Ticks."""
 STRETCH_TICKS = 32
 """With guesses while they pay, before one Tick without them is measured again."""
-FIRST_PAUSE_TICKS = 32
+FIRST_PAUSE_TICKS = 8
 LAST_PAUSE_TICKS = 512
+"""Without guesses after a trial that failed: twice as many each time."""
 MIN_CHANCE = 0.1
 """Guesses less likely than this are not looked at."""
 MIN_GAIN = 1.03

@@ -11,16 +11,21 @@ from weft.runtime.engine.speculation.tick_times import TickTimes
 
 __all__ = ["Goodput", "Load"]
 
-TRIAL_DRAWS = 8
+TRIAL_DRAWS = 16
 """Taken with guesses, to see whether they pay now; at least two Ticks."""
 STRETCH_TICKS = 32
 """With guesses while they pay, before one Tick without them is measured again."""
-FIRST_PAUSE_TICKS = 32
+FIRST_PAUSE_TICKS = 8
+LAST_PAUSE_DRAWS = 64
 LAST_PAUSE_TICKS = 512
+"""Without guesses after a trial that failed: twice as many each time. The more sequences draw,
+the more a trial costs, and the longer the pauses become."""
 MIN_CHANCE = 0.1
 """Guesses less likely than this are not looked at."""
 MIN_GAIN = 1.03
-"""What guessing must have gained in a trial to go on; later it must only not lose."""
+"""What guessing must have gained in a trial to go on."""
+MAX_LOSS = 0.95
+"""It goes on until it has lost clearly: times are noisy."""
 _STEP = 1 / 32
 _CLIP = 3.0
 """A Tick this much longer than the usual was disturbed by something else, and counts as this."""
@@ -118,9 +123,10 @@ class Load:
             if not self.pays:
                 self._rates[True] = _Rate()
             return
-        gain = 1.0 if self.pays else MIN_GAIN
+        gain = MAX_LOSS if self.pays else MIN_GAIN
         self.pays = self._rates[True].tokens_per_s >= gain * self._rates[False].tokens_per_s
-        self._pause = FIRST_PAUSE_TICKS if self.pays else min(2 * self._pause, LAST_PAUSE_TICKS)
+        longest = min(LAST_PAUSE_DRAWS * self._num_draws, LAST_PAUSE_TICKS)
+        self._pause = FIRST_PAUSE_TICKS if self.pays else min(2 * self._pause, longest)
         self.takes_guesses = False
         self._num_left = 1 if self.pays else self._pause
 

@@ -10,7 +10,7 @@ _CLIP = 3.0
 _RIDGE = 4.0
 """Guesses squared: so much spread is wanted before a slope is believed more than the first idea
 of it."""
-_FIRST_IDEA = 0.25
+_FIRST_IDEA = 0.1
 """A guess shares the Tick with a sequence that is there anyway: at first it is taken to cost this
 part of what a sequence does."""
 

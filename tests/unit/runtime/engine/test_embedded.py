@@ -213,7 +213,7 @@ async def test_leaving_a_stream_frees_everything(tiny_checkpoint: Path) -> None:
 
 async def test_cancelling_one_branch_leaves_the_others(tiny_checkpoint: Path) -> None:
     sampling = Sampling(max_tokens=30, seed=2, ignore_eos=True)
-    async with opened(tiny_checkpoint, CONFIG) as engine:
+    async with opened(tiny_checkpoint, replace(CONFIG, speculation="off")) as engine:
         wanted = await collect(engine, request("whole", prompt(1, 20), sampling, n=3))
         tokens: dict[int, list[int]] = {0: [], 1: [], 2: []}
         reasons: dict[int, str | None] = {}

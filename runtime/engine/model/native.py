@@ -61,8 +61,8 @@ class NativeDecoder:
 
     Sequences whose tables hold the same blocks, full chunks of 256 positions of them, read these
     together: one product of all their queries with keys that are read and laid out once. The
-    rule is that simple because reading together is never slower: the kernel is the same, with
-    more rows. The plan follows from the tables and costs a sort where nothing is shared.
+    rule needs no threshold, because the kernel is the same with more rows. The plan follows from
+    the tables and costs a sort where nothing is shared.
     """
 
     def __init__(

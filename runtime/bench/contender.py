@@ -17,6 +17,10 @@ from weft.runtime.machine import has_native_bf16
 __all__ = ["Contender", "engine_contenders", "own_environment", "start"]
 
 
+BOUND_BATCH = 4
+"""With more rows at once neither memory nor products alone limit decoding."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
     """One engine in one dtype. Contenders of the same ``kind`` are variants of one peer."""
@@ -28,6 +32,8 @@ class Contender:
     python: Path = Path(sys.executable)
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     arguments: tuple[str, ...] = ()
+    max_batch: int | None = None
+    """It is left out where more sequences are served at once."""
 
     @property
     def name(self) -> str:
@@ -43,7 +49,7 @@ def engine_contenders(options: BenchOptions) -> tuple[list[Contender], list[str]
     dtypes = ["bfloat16"] if has_native_bf16() else ["bfloat16", "float32"]
     found = [
         Contender(kind="weft", script="weft_driver.py", dtype="auto", env=own_environment()),
-        Contender(kind="bound", script="bound_driver.py", dtype="auto"),
+        Contender(kind="bound", script="bound_driver.py", dtype="auto", max_batch=BOUND_BATCH),
         *(
             Contender(kind="transformers", script="transformers_driver.py", dtype=dtype)
             for dtype in dtypes

@@ -71,12 +71,18 @@ class Field:
         names = (
             list(self._entries) if has_pilot else [n for n in self._runners if n in self._entries]
         )
+        absent = [name for name in names if not self._enters(name, workload)]
+        names = [name for name in names if name not in absent]
         pilots = {name: rate for name in names if (rate := self._pilot(name, workload))}
         if has_pilot:
-            self._runners = self._fastest_of_each_kind(pilots)
+            self._runners = [*self._fastest_of_each_kind(pilots), *absent]
             self._note_left_out(workload, pilots)
         rates = self._rounds(workload, pilots, num_rounds, seconds)
         self._note(workload, rates)
+
+    def _enters(self, name: str, workload: Workload) -> bool:
+        max_batch = self._entries[name].contender.max_batch
+        return max_batch is None or workload.batch <= max_batch
 
     def __enter__(self) -> Self:
         return self

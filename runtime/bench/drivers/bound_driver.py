@@ -1,8 +1,8 @@
 """What the machine allows: a model's bytes read and its products done, and nothing else.
 
-A decode step takes at least the longer of reading every weight once and multiplying it with the
-batch's rows; a prompt at least its products (the roofline of Williams et al., 2009). Attention,
-which grows with the context, is left out.
+A decode step takes at least as long as reading every weight once, a prompt at least as long as its
+products (the roofline of Williams et al., 2009). Attention, which grows with the context, is left
+out.
 """
 
 from __future__ import annotations
@@ -43,12 +43,8 @@ class _Bound:
 
     def generate(self, *, prompts: list[list[int]], num_tokens: int) -> float:
         """Seconds that continuations of ``num_tokens`` each take at the least."""
-        batch = len(prompts)
-        prefill_s = self._multiply(sum(map(len, prompts)), batch)
-        step_s = 0.0
-        for _ in range(num_tokens - 1):
-            step_s += max(self._read(), self._multiply(batch, batch) if batch > 1 else 0.0)
-        return prefill_s + step_s
+        prefill_s = self._multiply(sum(map(len, prompts)), len(prompts))
+        return prefill_s + sum(self._read() for _ in range(num_tokens - 1))
 
     def _read(self) -> float:
         started = time.perf_counter()

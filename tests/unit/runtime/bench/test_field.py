@@ -92,6 +92,25 @@ def test_without_a_pilot_the_chosen_variants_run_on() -> None:
     assert started["peer-float32"].num_calls == 1 + 2
 
 
+def test_a_contender_is_left_out_only_where_the_batch_is_larger_than_it_takes() -> None:
+    started = {"weft": FakeDriver("weft", 0.01), "bound": FakeDriver("bound", 0.005)}
+    findings = Findings()
+    field = Field(
+        findings,
+        start=lambda contender: cast(Driver, started[contender.name]),
+        may_go_on=lambda: True,
+        say=lambda line: None,
+    )
+    with field:
+        bound = Contender(kind="bound", script="", dtype="auto", max_batch=1)
+        field.load([WEFT, bound], Path("mini"), seed=0)
+        for batch, has_pilot in ((2, True), (1, False)):
+            workload = Workload(model="mini", phase="decode", batch=batch, prompt_tokens=4, seed=0)
+            field.race(workload, num_rounds=1, seconds=0.1, has_pilot=has_pilot)
+    assert "mini_decode_vs_bound_b2" not in findings.figures
+    assert findings.figures["mini_decode_vs_bound_b1"] == pytest.approx(0.5)
+
+
 def test_processes_end_with_the_field() -> None:
     started = drivers()
     run(started)

@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.views import Scene, random_scene
+from tests.support.views import Scene, fast, random_scene, slow
 from weft.runtime.engine.native import load_kernels
-from weft.runtime.engine.segments import Attended, attend_explicitly, attend_segments
 
 TOLERANCE = 1e-4
 
@@ -36,24 +35,6 @@ def scenes() -> st.SearchStrategy[Scene]:
 
 def windows() -> st.SearchStrategy[int | None]:
     return st.one_of(st.none(), st.integers(1, 700))
-
-
-def fast(scene: Scene, window: int | None) -> Attended:
-    return attend_segments(
-        load_kernels(),
-        scene.queries,
-        scene.memory,
-        scene.block_size,
-        scene.angles,
-        scale=0.3,
-        window=window,
-    )
-
-
-def slow(scene: Scene, window: int | None) -> Attended:
-    return attend_explicitly(
-        scene.queries, scene.memory, scene.block_size, scene.angles, scale=0.3, window=window
-    )
 
 
 @pytest.mark.slow

@@ -8,9 +8,19 @@ import numpy as np
 import torch
 
 from weft.cache.kv_store import LayerKV
-from weft.runtime.engine.segments import Angles, Queries, Segment
+from weft.runtime.engine.native import load_kernels
+from weft.runtime.engine.segments import (
+    Angles,
+    Attended,
+    Queries,
+    Segment,
+    attend_explicitly,
+    attend_segments,
+)
 
-__all__ = ["Scene", "angles_of", "random_scene"]
+__all__ = ["Scene", "angles_of", "fast", "random_scene", "slow"]
+
+SCALE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,26 @@ class Scene:
         return Scene(
             queries=queries, memory=self.memory, block_size=self.block_size, angles=self.angles
         )
+
+
+def fast(scene: Scene, window: int | None = None) -> Attended:
+    """Through the kernels."""
+    return attend_segments(
+        load_kernels(),
+        scene.queries,
+        scene.memory,
+        scene.block_size,
+        scene.angles,
+        scale=SCALE,
+        window=window,
+    )
+
+
+def slow(scene: Scene, window: int | None = None) -> Attended:
+    """By the definition."""
+    return attend_explicitly(
+        scene.queries, scene.memory, scene.block_size, scene.angles, scale=SCALE, window=window
+    )
 
 
 def angles_of(num_positions: int, head_dim: int) -> Angles:

@@ -211,7 +211,8 @@ void multiply(const Weight& weight, const float* x, int64_t rows, float* packed,
                              weight.bias ? weight.bias + output : nullptr, adds};
         for (int64_t pass = 0; pass < passes.count; ++pass) {
             const int64_t start = passes.begin(pass), size = passes.begin(pass + 1) - start;
-            const W* from = static_cast<const W*>(weight.panels) + (panel * inputs + start) * kPanel;
+            const W* from =
+                static_cast<const W*>(weight.panels) + (panel * inputs + start) * kPanel;
             float* wide = reinterpret_cast<float*>(room.data());
             if (is_widened) widen(from, size * kPanel, wide);
             // Many tiles share the fetching of what comes next, one reads what it needs itself.
@@ -221,8 +222,9 @@ void multiply(const Weight& weight, const float* x, int64_t rows, float* packed,
                 const int64_t begin = tiles.begin(tile), height = tiles.begin(tile + 1) - begin;
                 const Ahead ahead{next + size * input_bytes / tiles.count * tile,
                                   input_bytes / tiles.count};
-                const TileRows part{is_packed ? packed + begin * inputs + start * height : x + start,
-                                height, inputs};
+                const float* values =
+                    is_packed ? packed + begin * inputs + start * height : x + start;
+                const TileRows part{values, height, inputs};
                 sums.run(begin, height, pass == 0, [&](float* to, int64_t to_row) {
                     if (is_widened)
                         multiply_rows<true>(part, wide, size, ahead, to, to_row);

@@ -219,3 +219,18 @@ def random_ticks(rng: np.random.Generator, lens: list[int]) -> list[dict[int, tu
         if pieces:
             ticks.append(pieces)
     return ticks
+
+
+def with_and_without_prefix(
+    runner: ModelRunner, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of the same last 9 tokens: after a prefix that another sequence has computed, and
+    after computing it."""
+    [tokens] = random_sequences(rng, [30])
+    other = np.concatenate([tokens[:16], random_sequences(rng, [9])[0]])
+    computed = Packer(runner, [tokens, other], rng).run([{1: (0, 25)}])[1]
+    shared = Packer(runner, [tokens, other], rng)
+    shared.run([{0: (0, 30)}])
+    shared.tables[1][:4] = shared.tables[0][:4]
+    found = shared.run([{1: (16, 25)}])[1]
+    return found[16:], computed[16:]

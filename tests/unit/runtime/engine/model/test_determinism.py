@@ -15,6 +15,7 @@ from tests.unit.runtime.engine.model.cases import (
     random_ticks,
     reference_logits,
     runner_of,
+    with_and_without_prefix,
 )
 from weft.cache.kv_store import KVShape, KVStore
 from weft.errors import UnsupportedFeature
@@ -70,15 +71,7 @@ def test_bits_do_not_depend_on_the_schedule_at_real_widths(
 def test_a_found_prefix_gives_the_bits_of_a_computed_one() -> None:
     rng = np.random.default_rng(2)
     runner = runner_of(random_model(config_of("qwen3"), 2), deterministic=True)
-    [tokens] = random_sequences(rng, [30])
-    other = np.concatenate([tokens[:16], random_sequences(rng, [9])[0]])
-    packer = Packer(runner, [tokens, other], rng)
-    computed = packer.run([{1: (0, 25)}])[1]
-    shared = Packer(runner, [tokens, other], rng)
-    shared.run([{0: (0, 30)}])
-    shared.tables[1][:4] = shared.tables[0][:4]
-    found = shared.run([{1: (16, 25)}])[1]
-    assert torch.equal(found[16:], computed[16:])
+    assert torch.equal(*with_and_without_prefix(runner, rng))
 
 
 def test_without_the_mode_bits_may_differ_but_only_by_rounding() -> None:

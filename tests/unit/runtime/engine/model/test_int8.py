@@ -22,6 +22,7 @@ from tests.unit.runtime.engine.model.cases import (
     random_sequences,
     random_ticks,
     reference_logits,
+    with_and_without_prefix,
 )
 from weft.errors import ModelLoadError, UnsupportedFeature
 from weft.runtime.engine import EngineConfig, open_engine
@@ -89,14 +90,7 @@ def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
 def test_a_found_prefix_gives_the_bits_of_a_computed_one() -> None:
     rng = np.random.default_rng(2)
     runner = int8_runner(random_model(config_of("qwen3-wide"), 2))
-    [tokens] = random_sequences(rng, [30])
-    other = np.concatenate([tokens[:16], random_sequences(rng, [9])[0]])
-    computed = Packer(runner, [tokens, other], rng).run([{1: (0, 25)}])[1]
-    shared = Packer(runner, [tokens, other], rng)
-    shared.run([{0: (0, 30)}])
-    shared.tables[1][:4] = shared.tables[0][:4]
-    found = shared.run([{1: (16, 25)}])[1]
-    assert torch.equal(found[16:], computed[16:])
+    assert torch.equal(*with_and_without_prefix(runner, rng))
 
 
 def test_a_poisoned_sequence_leaves_its_neighbours_bits() -> None:

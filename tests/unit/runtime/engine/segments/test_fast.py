@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.views import Scene, random_scene
-from weft.runtime.engine.native import load_kernels
-from weft.runtime.engine.segments import Attended, Segment, attend_explicitly, attend_segments
+from tests.support.views import Scene, fast, random_scene, slow
+from weft.runtime.engine.segments import Segment
 
 
 @pytest.fixture(autouse=True)
@@ -19,18 +18,6 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def fast(scene: Scene, window: int | None = None) -> Attended:
-    return attend_segments(
-        load_kernels(),
-        scene.queries,
-        scene.memory,
-        scene.block_size,
-        scene.angles,
-        scale=0.3,
-        window=window,
-    )
 
 
 def long_scene() -> Scene:
@@ -49,10 +36,7 @@ def long_scene() -> Scene:
 @pytest.mark.parametrize("window", [None, 300, 5000])
 def test_a_long_context_equals_the_definition(window: int | None) -> None:
     scene = long_scene()
-    wanted = attend_explicitly(
-        scene.queries, scene.memory, scene.block_size, scene.angles, scale=0.3, window=window
-    )
-    for got, exact in zip(fast(scene, window), wanted, strict=True):
+    for got, exact in zip(fast(scene, window), slow(scene, window), strict=True):
         torch.testing.assert_close(got.double(), exact, atol=1e-4, rtol=0)
 
 

@@ -42,8 +42,9 @@ def choose_dtype(choice: DtypeChoice, stored: str, device: torch.device) -> torc
 
     ``auto`` takes what the checkpoint stores where the device computes it natively, otherwise
     float32: a processor without bfloat16 instructions needs 3 to 5 times longer for bfloat16
-    products of 8 or more rows. float16 checkpoints compute in float32 on the CPU and in bfloat16
-    on CUDA. An explicit choice is always honoured. Raises: ModelLoadError.
+    products of 8 or more rows. (Weft's own kernels need less; their caller knows.) float16
+    checkpoints compute in float32 on the CPU and in bfloat16 on CUDA. An explicit choice is
+    always honoured. Raises: ModelLoadError.
     """
     if choice not in get_args(DtypeChoice):
         raise ModelLoadError(

@@ -20,7 +20,7 @@ from weft.runtime.engine.model.families import Family, family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
 from weft.runtime.engine.model.info import ModelInfo, describe
 from weft.runtime.engine.model.loading import load_weights, move
-from weft.runtime.engine.model.native import NativeDecoder, why_not_native
+from weft.runtime.engine.model.native import NativeDecoder, has_fast_bfloat16, why_not_native
 from weft.runtime.engine.model.placement import (
     DeviceChoice,
     DtypeChoice,
@@ -84,7 +84,7 @@ class ModelRunner:
         self._decoder: _Decoder
         if self.path == "native":
             self._decoder = NativeDecoder(
-                cast(CausalDecoder, model), config, family, is_int8=is_int8
+                cast(CausalDecoder, model), config, family, dtype=self.dtype, is_int8=is_int8
             )
         elif is_int8:
             raise _no_int8(f"its path is {self.path!r}")
@@ -139,8 +139,10 @@ class ModelRunner:
         config = cast(DecoderConfig, checkpoint.config)
         is_int8 = wants_int8(weights)
         path = path or best_path(config, checkpoint.family, compute, place, is_int8=is_int8)
-        # The kernels widen weights as they read them: the same values in half the bytes.
+        # The kernels take bfloat16 as it is, whatever they compute in.
         is_narrow = path == "native" and info.dtype == "bfloat16"
+        if is_narrow and dtype == "auto" and has_fast_bfloat16():
+            compute = torch.bfloat16
         model = load_weights(checkpoint, torch.bfloat16 if is_narrow else compute, place)
         return cls(
             model,

@@ -1,6 +1,7 @@
 // One forward pass of a decoder of the Llama kind: Llama, Mistral, Qwen2 and Qwen3.
 //
-// Computes in float32 whatever the weights and the cache are stored in. One team of threads goes
+// Computes in float32 whatever the weights and the cache are stored in, but for products with
+// integers (quantised.h). One team of threads goes
 // through all layers together, meeting at barriers, so that a call costs one start of the team.
 #include <cstdlib>
 #ifdef __GLIBC__
@@ -125,14 +126,14 @@ void gate(const float* gate_up, int64_t rows, int64_t size, float* out) {
 #pragma omp barrier
 }
 
-void multiply_any(const Weight& weight, const float* x, int64_t rows, float* packed, float* out,
+void multiply_any(const Weight& weight, const float* x, int64_t rows, float* room, float* out,
                   int64_t out_row, bool adds) {
-    if (weight.scales)
-        multiply_quantised(weight, x, rows, packed, out, out_row, adds);
-    else if (weight.is_bfloat16)
-        multiply<BFloat16>(weight, x, rows, packed, out, out_row, adds);
-    else
-        multiply<float>(weight, x, rows, packed, out, out_row, adds);
+    switch (weight.kind) {
+        case kFloat32: return multiply<float>(weight, x, rows, room, out, out_row, adds);
+        case kBFloat16: return multiply<BFloat16>(weight, x, rows, room, out, out_row, adds);
+        case kInt8: return multiply_rounded<Int8>(weight, x, rows, room, out, out_row, adds);
+        case kInt13: return multiply_rounded<Int13>(weight, x, rows, room, out, out_row, adds);
+    }
 }
 
 // All layers; every thread of the team calls it.
@@ -196,6 +197,15 @@ void weft_pack(const void* weight, int64_t outputs, int64_t inputs, int32_t is_b
     else
         weft::pack(static_cast<const float*>(weight), outputs, inputs,
                    static_cast<float*>(panels));
+}
+
+// Whether an instruction multiplies and adds integers.
+int32_t weft_has_integer_products() {
+#ifdef __AVX512VNNI__
+    return 1;
+#else
+    return 0;
+#endif
 }
 
 // Give freed memory back to the system: what weights leave behind is pages between others in use.

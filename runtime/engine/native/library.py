@@ -119,6 +119,8 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.weft_packed_size.restype = c_int64
     library.weft_pack.argtypes = (c_void_p, c_int64, c_int64, c_int32, c_void_p)
     library.weft_pack.restype = None
+    library.weft_has_integer_products.argtypes = ()
+    library.weft_has_integer_products.restype = c_int32
     library.weft_trim.argtypes = ()
     library.weft_trim.restype = None
     library.weft_multiply.argtypes = (

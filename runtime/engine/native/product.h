@@ -1,8 +1,9 @@
 // Products of a few or many rows with a weight that is laid out once.
 //
 // A weight [O, I] is stored as panels of 32 outputs: panel p holds, for every input i, the weights
-// of outputs 32 p ... 32 p + 31, in the order that load_pair reads. A tile of up to kTileRows rows keeps its sums in registers while
-// one panel streams by, so one row costs the weight's bytes and many rows cost its products.
+// of outputs 32 p ... 32 p + 31, in the order that load_pair reads. A tile of up to kTileRows rows
+// keeps its sums in registers while one panel streams by, so one row costs the weight's bytes and
+// many rows cost its products.
 #pragma once
 
 #include <omp.h>
@@ -27,13 +28,15 @@ constexpr int64_t kLooseRows = 4;
 // How far before its use a weight is fetched, in bytes: from memory, and from the second cache.
 constexpr int64_t kFarAhead = 4096, kNearAhead = 1536;
 
+// What a panel is made of; the integers are those of quantised.h.
+enum Kind : int32_t { kFloat32, kBFloat16, kInt8, kInt13 };
+
 struct Weight {
     const void* panels;
-    const float* bias;    // [O] or null
-    const float* scales;  // [O] where the panels are of 8 bits (quantised.h), else null
+    const float* bias;  // [O] or null
     int64_t outputs;
     int64_t inputs;
-    int32_t is_bfloat16;
+    Kind kind;
     int32_t padding;
 
     int64_t num_panels() const { return (outputs + kPanel - 1) / kPanel; }

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from enum import IntEnum
 
-__all__ = ["Batch", "Decoder", "Heads", "Layer", "Paging", "Weight"]
+__all__ = ["Batch", "Decoder", "Heads", "Kind", "Layer", "Paging", "Weight"]
+
+
+class Kind(IntEnum):
+    """What a weight's panels are made of, as in ``product.h``."""
+
+    FLOAT32 = 0
+    BFLOAT16 = 1
+    INT8 = 2
+    INT13 = 3
 
 
 class Weight(Structure):
@@ -13,10 +23,9 @@ class Weight(Structure):
     _fields_ = (
         ("panels", c_void_p),
         ("bias", c_void_p),
-        ("scales", c_void_p),
         ("outputs", c_int64),
         ("inputs", c_int64),
-        ("is_bfloat16", c_int32),
+        ("kind", c_int32),
         ("padding", c_int32),
     )
 

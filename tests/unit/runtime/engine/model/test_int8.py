@@ -28,7 +28,7 @@ from weft.errors import ModelLoadError, UnsupportedFeature
 from weft.runtime.engine import EngineConfig, open_engine
 from weft.runtime.engine.model import ModelRunner
 from weft.runtime.engine.model import runner as runner_module
-from weft.runtime.engine.model.quantise import quantise
+from weft.runtime.engine.model.quantise import INT8, round_weight
 from weft.runtime.engine.native import KernelsMissing
 
 LENS = [27, 5, 14]
@@ -39,22 +39,20 @@ def int8_runner(model: PreTrainedModel) -> ModelRunner:
 
 
 def rounded(model: PreTrainedModel) -> PreTrainedModel:
-    """transformers' own model with every matrix, and every row it multiplies, put on its 255
-    steps."""
+    """transformers' own model with every matrix, and every row it multiplies, put on 255 steps
+    a block."""
     model = copy.deepcopy(model)
     for linear in model.modules():
         if isinstance(linear, nn.Linear):
-            values_OI, scales_O = quantise(linear.weight.detach())
             # A tied head is rounded, its embedding is not.
-            linear.weight = nn.Parameter(values_OI * scales_O[:, None])
+            linear.weight = nn.Parameter(round_weight(linear.weight.detach(), INT8).restore())
             linear.register_forward_pre_hook(_round_input)
     return model
 
 
 def _round_input(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
     [x] = inputs
-    steps = x.abs().amax(-1, keepdim=True) / 127
-    return (x / steps).round() * steps
+    return round_weight(x.flatten(0, -2), INT8).restore().view(x.shape)
 
 
 def distance(got: torch.Tensor, wanted: torch.Tensor) -> float:

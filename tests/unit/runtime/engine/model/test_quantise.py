@@ -1,41 +1,70 @@
-"""Rounding weights to 8 bits, and their layout."""
+"""Rounding weights to integers, and their layout."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from weft.runtime.engine.model.quantise import lay_out, pad_outputs, quantise
+from weft.runtime.engine.model.quantise import (
+    INT8,
+    INT13,
+    IntegerFormat,
+    RoundedWeight,
+    lay_out,
+    round_weight,
+)
+
+FORMATS = [INT8, INT13]
 
 
+def random_weight(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)) * 3
+
+
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_rounded_by_the_largest_of_each_output(dtype: torch.dtype) -> None:
-    weight_OI = (torch.randn(17, 30, generator=torch.Generator().manual_seed(0)) * 3).to(dtype)
-    values_OI, scales_O = quantise(weight_OI)
-    assert torch.equal(values_OI.abs().amax(1), torch.full((17,), 127))
-    error_OI = (values_OI * scales_O[:, None] - weight_OI.float()).abs()
-    assert (error_OI <= scales_O[:, None] * 0.501).all()
+def test_rounded_by_the_largest_of_each_block(dtype: torch.dtype, form: IntegerFormat) -> None:
+    weight_OI = random_weight(17, 300).to(dtype)
+    rounded = round_weight(weight_OI, form)
+    for block, values_OI in enumerate(rounded.values_OI.split(128, 1)):
+        assert torch.equal(values_OI.abs().amax(1).long(), torch.full((17,), form.largest))
+        error_OI = (rounded.restore() - weight_OI.float()).abs()[:, 128 * block :][:, :128]
+        assert (error_OI <= rounded.scales_OB[:, block, None] * 0.51).all()
 
 
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("value", [0.0, 1e-38])
-def test_an_output_without_weights_is_zeros(value: float) -> None:
+def test_a_block_without_weights_is_zeros(value: float, form: IntegerFormat) -> None:
     weight_OI = torch.tensor([[value, -value], [1.0, -3e38]])
-    values_OI, scales_O = quantise(weight_OI)
-    assert values_OI.tolist() == [[0, 0], [0, -127]]
-    assert scales_O[0] == 0 and scales_O.isfinite().all()
+    values_OI, scales_OB = round_weight(weight_OI, form)
+    assert values_OI.tolist() == [[0, 0], [0, -form.largest]]
+    assert scales_OB[0, 0] == 0 and scales_OB.isfinite().all()
 
 
-def test_four_inputs_of_an_output_stand_together() -> None:
-    values_OI = torch.randint(-127, 128, (35, 6), dtype=torch.int8)
-    panels = lay_out(values_OI)
-    assert panels.shape == (2, 2, 32, 4)
-    for output in range(64):
-        for i in range(8):
-            is_there = output < 35 and i < 6
-            wanted = int(values_OI[output, i]) if is_there else 0
-            assert int(panels[output // 32, i // 4, output % 32, i % 4]) - 128 == wanted
+def test_13_bits_lose_no_more_of_a_block_than_bfloat16() -> None:
+    """Whatever a block holds, one value far above the rest among it."""
+    for weight_OI in (random_weight(64, 128), random_weight(64, 128).pow(9)):
+        weight_OI[:16, 5] *= 1e4
+        lost_O = (round_weight(weight_OI, INT13).restore() - weight_OI).norm(dim=1)
+        assert (lost_O < weight_OI.norm(dim=1) * 2**-10.3 * 1.2).all()
+    normal_OI = random_weight(64, 128)
+    lost = (round_weight(normal_OI, INT13).restore() - normal_OI).norm()
+    assert lost < (normal_OI.bfloat16().float() - normal_OI).norm() / 4
 
 
-def test_outputs_are_padded_to_whole_panels() -> None:
-    assert pad_outputs(torch.ones(33)).tolist() == [1.0] * 33 + [0.0] * 31
-    assert pad_outputs(torch.ones(32)).tolist() == [1.0] * 32
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_words_inputs_of_an_output_stand_together(form: IntegerFormat) -> None:
+    outputs, inputs = 35, 131
+    values_OI = torch.randint(-form.largest, form.largest + 1, (outputs, inputs)).short()
+    scales_OB = torch.rand(outputs, 2)
+    panels = lay_out(RoundedWeight(values_OI, scales_OB), form)
+    size = form.num_in_word
+    assert panels.shape == (2, 2 + -(-inputs // size), 32)
+    scales = panels[:, [0, 1 + 128 // size]].view(torch.float32).transpose(1, 2).flatten(0, 1)
+    assert torch.equal(scales[:outputs], scales_OB) and not scales[outputs:].any()
+    is_word = torch.ones(panels.shape[1], dtype=torch.bool)
+    is_word[[0, 1 + 128 // size]] = False
+    words = panels[:, is_word].contiguous().view(form.dtype).view(2, -1, 32, size)
+    got_OI = words.transpose(1, 2).reshape(64, -1).int() - form.shift
+    assert torch.equal(got_OI[:outputs, :inputs], values_OI.int())
+    assert not got_OI[outputs:].any() and not got_OI[:, inputs:].any()

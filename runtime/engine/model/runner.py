@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from weft.cache.kv_store import KVShape, KVStore
 from weft.errors import UnsupportedFeature
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.config import DeviceName, DTypeName, WeightsName
 from weft.runtime.engine.model.checkpoint import open_checkpoint
 from weft.runtime.engine.model.families import Family, family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
@@ -22,9 +23,6 @@ from weft.runtime.engine.model.info import ModelInfo, describe
 from weft.runtime.engine.model.loading import load_weights, move
 from weft.runtime.engine.model.native import NativeDecoder, why_not_native
 from weft.runtime.engine.model.placement import (
-    DeviceChoice,
-    DtypeChoice,
-    WeightsChoice,
     choose_device,
     choose_dtype,
     has_bfloat16,
@@ -60,7 +58,7 @@ class ModelRunner:
         dtype: torch.dtype | None = None,
         is_deterministic: bool = False,
         path: ComputePath | None = None,
-        weights: WeightsChoice = "stored",
+        weights: WeightsName = "stored",
     ) -> None:
         """Takes the model over and changes it.
 
@@ -102,13 +100,13 @@ class ModelRunner:
         cls,
         source: str | Path | PreTrainedModel,
         *,
-        dtype: DtypeChoice = "auto",
-        device: DeviceChoice = "auto",
+        dtype: DTypeName = "auto",
+        device: DeviceName = "auto",
         num_threads: int | None = None,
         deterministic: bool = False,
         revision: str | None = None,
         path: ComputePath | None = None,
-        weights: WeightsChoice = "stored",
+        weights: WeightsName = "stored",
     ) -> ModelRunner:
         """Load ``mini``, a folder or a hub id, or take over a model that is already in memory.
 
@@ -213,7 +211,7 @@ def _no_int8(reason: str) -> UnsupportedFeature:
 
 
 def _adopt(
-    model: PreTrainedModel, dtype: DtypeChoice, device: torch.device
+    model: PreTrainedModel, dtype: DTypeName, device: torch.device
 ) -> tuple[PreTrainedModel, ModelInfo]:
     family = family_of(model.config.model_type)
     stored = str(model.dtype).removeprefix("torch.")

@@ -7,9 +7,9 @@ from typing import get_args
 import torch
 
 from weft.errors import ModelLoadError
-from weft.runtime.engine.config import DeviceName, DTypeName, WeightsName
+from weft.runtime.engine.config import DeviceName, DTypeName, KVDTypeName, WeightsName
 
-__all__ = ["choose_device", "choose_dtype", "has_bfloat16", "wants_int8"]
+__all__ = ["choose_device", "choose_dtype", "choose_kv_dtype", "has_bfloat16", "wants_int8"]
 
 
 def choose_device(choice: DeviceName) -> torch.device:
@@ -27,7 +27,7 @@ def choose_device(choice: DeviceName) -> torch.device:
 
 
 def choose_dtype(choice: DTypeName, stored: str, device: torch.device) -> torch.dtype:
-    """The compute dtype, also that of the KV memory.
+    """The compute dtype.
 
     ``auto`` takes what the checkpoint stores where the device computes it natively, otherwise
     float32: a processor without bfloat16 instructions needs 3 to 5 times longer for bfloat16
@@ -42,6 +42,15 @@ def choose_dtype(choice: DTypeName, stored: str, device: torch.device) -> torch.
         is_half = stored in ("bfloat16", "float16")
         return torch.bfloat16 if is_half and has_bfloat16(device) else torch.float32
     return torch.float32 if choice == "float32" else torch.bfloat16
+
+
+def choose_kv_dtype(choice: KVDTypeName, compute: torch.dtype) -> torch.dtype:
+    """The dtype of the KV memory; ``auto`` is the compute dtype. Raises: ModelLoadError."""
+    if choice not in get_args(KVDTypeName):
+        raise ModelLoadError(
+            f"KV dtype {choice!r} is not known.", remedy=f"Use one of {get_args(KVDTypeName)!r}."
+        )
+    return torch.int8 if choice == "int8" else compute
 
 
 def wants_int8(choice: WeightsName) -> bool:

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 
+#include "memory.h"
 #include "plan.h"
 #include "tile.h"
 
@@ -106,10 +107,9 @@ template <typename KV>
 class ItemReader {
   public:
     ItemReader(const Heads& heads, const Plan& plan, const Item& item, int64_t kv_head,
-               const KV* keys, const KV* values, Desk& desk)
+               const Memory<KV>& keys, const Memory<KV>& values, Desk& desk)
         : heads_(heads), plan_(plan), paging_(plan.paging), item_(item), kv_head_(kv_head),
-          keys_(keys + kv_head * heads.head_dim), values_(values + kv_head * heads.head_dim),
-          stride_(heads.num_kv_heads * heads.head_dim), desk_(desk) {}
+          keys_(keys), values_(values), desk_(desk) {}
 
     void read(const Rows& rows) {
         open(rows);
@@ -208,22 +208,27 @@ class ItemReader {
         const int64_t size = heads_.head_dim;
         for (int64_t j = 0; j < count; j += kLanes) {
             float* to = desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth;
+            Row<KV> rows[kLanes];
+            for (int64_t k = 0; k < kLanes; ++k)
+                rows[k] = keys_.row(desk_.slots[std::min(j + k, count - 1)], kv_head_);
             for (int64_t d = 0; d < size; d += kLanes) {
                 Vec columns[kLanes];
-                for (int64_t k = 0; k < kLanes; ++k)
-                    columns[k] = load(keys_ + desk_.slots[std::min(j + k, count - 1)] * stride_ + d);
+                for (int64_t k = 0; k < kLanes; ++k) columns[k] = rows[k].at(d);
                 transpose(columns, to + d * kTileWidth, kTileWidth);
             }
         }
         for (int64_t j = 0; j < count; ++j)
-            desk_.values[j] = widened(values_ + desk_.slots[j] * stride_, j);
+            desk_.values[j] = widened(values_.row(desk_.slots[j], kv_head_), j);
     }
 
-    const float* widened(const float* value, int64_t) { return value; }
-    const float* widened(const BFloat16* value, int64_t j) {
-        float* to = desk_.wide.data() + j * heads_.head_dim;
-        for (int64_t d = 0; d < heads_.head_dim; d += kLanes) store(to + d, load(value + d));
-        return to;
+    const float* widened(const Row<KV>& row, int64_t j) {
+        if constexpr (std::is_same_v<KV, float>) {
+            return row.values;
+        } else {
+            float* to = desk_.wide.data() + j * heads_.head_dim;
+            for (int64_t d = 0; d < heads_.head_dim; d += kLanes) store(to + d, row.at(d));
+            return to;
+        }
     }
 
     // Rows tile ... tile + height - 1 of the views from ``begin`` on.
@@ -295,8 +300,7 @@ class ItemReader {
     const Paging& paging_;
     const Item item_;
     const int64_t kv_head_;
-    const KV *keys_, *values_;
-    const int64_t stride_;
+    const Memory<KV>&keys_, &values_;
     Desk& desk_;
 };
 
@@ -323,8 +327,8 @@ inline void merge(const Heads& heads, const Plan& plan, const Rows& rows, int64_
 
 // All queries of one layer, shared out among the team's threads. Ends with a barrier.
 template <typename KV>
-void attend(const Heads& heads, const Plan& plan, const Rows& rows, const KV* keys,
-            const KV* values) {
+void attend(const Heads& heads, const Plan& plan, const Rows& rows, const Memory<KV>& keys,
+            const Memory<KV>& values) {
     thread_local Desk desk;
     const int64_t count = static_cast<int64_t>(plan.items.size()) * heads.num_kv_heads;
 #pragma omp for schedule(dynamic, 1)

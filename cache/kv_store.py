@@ -182,7 +182,7 @@ def _put(
     if scales_NH is not None:
         x_THD, scales_TH = round_rows(x_THD)
         scales_NH.index_copy_(0, slots_T, scales_TH)
-    rows_NHD.index_copy_(0, slots_T, x_THD)
+    rows_NHD.index_copy_(0, slots_T, x_THD.to(rows_NHD.dtype))
 
 
 def _gather(

@@ -91,11 +91,13 @@ class Desk {
         sums.resize(num_rows * head_dim);
         best.resize(num_rows);
         total.resize(num_rows);
+        before.resize(kTileHeight * head_dim);
         keys.resize(kChunk * head_dim);
         wide.resize(kChunk * head_dim);
     }
 
     std::vector<float> queries, sums, best, total;
+    std::vector<float> before;  // a tile's sums before a chunk
     std::vector<float> keys;  // by kTileWidth keys: [D, kTileWidth]
     std::vector<float> wide;  // [kChunk, D]: values that are not stored as float
     int64_t slots[kChunk];
@@ -240,24 +242,47 @@ class ItemReader {
         for (int64_t m = 0; m < height; ++m) {
             const Range seen = visible(plan_.order[begin + (tile + m) / group], start / kChunk * kChunk);
             own[m] = {std::max(seen.begin - start, int64_t{0}), seen.end - start};
-            if (own[m].begin < own[m].end) count = std::max(count, own[m].end);
+            if (own[m].begin >= own[m].end) own[m] = {0, 0};
+            count = std::max(count, own[m].end);
         }
         if (!count) return;
         const int64_t padded = ceil_div(count, kLanes) * kLanes;
         float* scores = desk_.scores;
+        float* sums = desk_.sums.data() + row * size;
         score(desk_.queries.data() + row * size, height, padded, scores);
         for (int64_t m = 0; m < height; ++m) {
             const float factor = weigh(scores + m * kChunk, own[m].begin, own[m].end, padded,
                                        &desk_.best[row + m], &desk_.total[row + m]);
-            float* sums = desk_.sums.data() + (row + m) * size;
-            for (int64_t d = 0; factor != 1.f && d < size; d += kLanes)
+            for (int64_t d = m * size; factor != 1.f && d < (m + 1) * size; d += kLanes)
                 store(sums + d, load(sums + d) * factor);
         }
-        const float* const* values = desk_.values;
+        // What a row does not see has the weight 0, which makes a number 0 but not a NaN.
+        const auto sees_all = [&](int64_t m) { return !own[m].begin && own[m].end == count; };
+        float* before = desk_.before.data();
+        for (int64_t m = 0; m < height; ++m)
+            if (!sees_all(m)) std::copy_n(sums + m * size, size, before + m * size);
+        add_values(height, scores, {0, count}, sums);
+        for (int64_t m = 0; m < height; ++m) {
+            if (sees_all(m) || is_finite(sums + m * size)) continue;
+            std::copy_n(before + m * size, size, sums + m * size);
+            add_values(1, scores + m * kChunk, own[m], sums + m * size);
+        }
+    }
+
+    // Add the values of a range of the chunk, weighted for each row, to the rows' sums.
+    void add_values(int64_t height, const float* weights, Range range, float* sums) {
+        const int64_t size = heads_.head_dim;
+        const float* const* values = desk_.values + range.begin;
         for (int64_t d = 0; d < size; d += kTileWidth)
-            accumulate_tile(height, std::min(kTileWidth, size - d) / kLanes, scores, kChunk, count,
-                            [=](int64_t j) { return values[j] + d; },
-                            desk_.sums.data() + row * size + d, size);
+            accumulate_tile(height, std::min(kTileWidth, size - d) / kLanes,
+                            weights + range.begin, kChunk, range.end - range.begin,
+                            [=](int64_t j) { return values[j] + d; }, sums + d, size);
+    }
+
+    bool is_finite(const float* sums) const {
+        Vec lost{};
+        for (int64_t d = 0; d < heads_.head_dim; d += kLanes) lost += load(sums + d) * 0.f;
+        return sum(lost) == 0.f;
     }
 
     void score(const float* queries, int64_t height, int64_t padded, float* scores) {

@@ -7,9 +7,34 @@
 #include <cmath>
 #include <type_traits>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #include "vectors.h"
 
 namespace weft {
+
+typedef int8_t Bytes __attribute__((vector_size(16), aligned(1), may_alias));
+typedef int16_t Words __attribute__((vector_size(32)));
+
+inline Vec load(const int8_t* from) {
+    const Bytes bytes = *reinterpret_cast<const Bytes*>(from);
+#ifdef __AVX512F__  // one instruction, which compilers do not find by themselves
+    const auto wide = (IntVec)_mm512_cvtepi8_epi32((__m128i)bytes);
+#else
+    const auto wide = __builtin_convertvector(__builtin_convertvector(bytes, Words), IntVec);
+#endif
+    return __builtin_convertvector(wide, Vec);
+}
+
+// Rounds numbers of -127 ... 127 to nearest.
+inline void store(int8_t* to, Vec value) {
+    const float rounder = 12582912.f;  // 1.5 * 2^23: leaves the integer in the low bits
+    const auto wide = (IntVec)(value + rounder);
+    *reinterpret_cast<Bytes*>(to) =
+        __builtin_convertvector(__builtin_convertvector(wide, Words), Bytes);
+}
 
 // One row, read as floats.
 template <typename T>

@@ -14,7 +14,6 @@ typedef int32_t IntVec __attribute__((vector_size(64)));
 typedef uint32_t BitVec __attribute__((vector_size(64)));
 typedef float VecInMemory __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t HalfInMemory __attribute__((vector_size(32), aligned(2), may_alias));
-typedef int8_t BytesInMemory __attribute__((vector_size(16), aligned(1), may_alias));
 
 struct BFloat16 {
     uint16_t bits;
@@ -25,11 +24,6 @@ inline Vec load(const float* from) { return *reinterpret_cast<const VecInMemory*
 inline Vec load(const BFloat16* from) {
     const auto half = *reinterpret_cast<const HalfInMemory*>(from);
     return (Vec)(__builtin_convertvector(half, BitVec) << 16);
-}
-
-inline Vec load(const int8_t* from) {
-    const auto bytes = *reinterpret_cast<const BytesInMemory*>(from);
-    return __builtin_convertvector(__builtin_convertvector(bytes, IntVec), Vec);
 }
 
 struct Pair {
@@ -58,14 +52,6 @@ inline void store(BFloat16* to, Vec value) {
     const BitVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     typedef uint16_t Half __attribute__((vector_size(32)));
     *reinterpret_cast<HalfInMemory*>(to) = __builtin_convertvector(rounded, Half);
-}
-
-// Rounds numbers of -127 ... 127 to nearest.
-inline void store(int8_t* to, Vec value) {
-    const float rounder = 12582912.f;  // 1.5 * 2^23: leaves the integer in the low bits
-    typedef int8_t Bytes __attribute__((vector_size(16)));
-    *reinterpret_cast<BytesInMemory*>(to) =
-        __builtin_convertvector((IntVec)(value + rounder), Bytes);
 }
 
 // Not Vec{} + value: that is an addition, which keeps the compiler from loading and spreading at once.

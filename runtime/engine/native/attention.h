@@ -208,19 +208,24 @@ class ItemReader {
     // The chunk's keys, turned so that a vector holds one element of sixteen keys, and values.
     void lay_out(int64_t count) {
         const int64_t size = heads_.head_dim;
+        const auto slot = [&](int64_t j) { return desk_.slots[std::min(j, count - 1)]; };
         for (int64_t j = 0; j < count; j += kLanes) {
             float* to = desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth;
             Row<KV> rows[kLanes];
-            for (int64_t k = 0; k < kLanes; ++k)
-                rows[k] = keys_.row(desk_.slots[std::min(j + k, count - 1)], kv_head_);
+            for (int64_t k = 0; k < kLanes; ++k) {
+                keys_.fetch(slot(j + k + kLanes), kv_head_);
+                rows[k] = keys_.row(slot(j + k), kv_head_);
+            }
             for (int64_t d = 0; d < size; d += kLanes) {
                 Vec columns[kLanes];
                 for (int64_t k = 0; k < kLanes; ++k) columns[k] = rows[k].at(d);
                 transpose(columns, to + d * kTileWidth, kTileWidth);
             }
         }
-        for (int64_t j = 0; j < count; ++j)
-            desk_.values[j] = widened(values_.row(desk_.slots[j], kv_head_), j);
+        for (int64_t j = 0; j < count; ++j) {
+            values_.fetch(slot(j + kLanes), kv_head_);
+            desk_.values[j] = widened(values_.row(slot(j), kv_head_), j);
+        }
     }
 
     const float* widened(const Row<KV>& row, int64_t j) {

@@ -15,6 +15,8 @@
 
 namespace weft {
 
+constexpr int64_t kLine = 64;  // bytes that come at once
+
 typedef int8_t Bytes __attribute__((vector_size(16), aligned(1), may_alias));
 typedef int16_t Words __attribute__((vector_size(32)));
 
@@ -80,6 +82,12 @@ struct Memory {
             return {values + at * head_dim, scales[at]};
         else
             return {values + at * head_dim, 1.f};
+    }
+
+    // Have a row brought near, as blocks lie anywhere and no processor foresees them.
+    void fetch(int64_t slot, int64_t head) const {
+        const T* from = row(slot, head).values;
+        for (int64_t d = 0; d < head_dim; d += kLine / sizeof(T)) __builtin_prefetch(from + d);
     }
 
     // Keep all heads of a token.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from weft.cache.rounding import RoundedRows, round_rows
 from weft.cache.table import BlockCopy
 from weft.errors import InvalidRequest
 
@@ -23,6 +24,11 @@ class KVShape:
     num_kv_heads: int
     head_dim: int
 
+    def token_bytes(self, dtype: torch.dtype) -> int:
+        """Bytes of one token's key and value; in int8 each head of both has a scale."""
+        scale_bytes = torch.float32.itemsize if dtype == torch.int8 else 0
+        return 2 * self.num_kv_heads * (self.head_dim * dtype.itemsize + scale_bytes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerKV:
@@ -30,11 +36,30 @@ class LayerKV:
 
     keys_NHD: torch.Tensor
     values_NHD: torch.Tensor
+    key_scales_NH: torch.Tensor | None = None
+    """What 1 stands for in each key, float32; ``None`` unless the memory is int8."""
+    value_scales_NH: torch.Tensor | None = None
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """All that a slot consists of, by slot."""
+        scales = (self.key_scales_NH, self.value_scales_NH)
+        return [self.keys_NHD, self.values_NHD, *(each for each in scales if each is not None)]
+
+    def gather(self, slots_T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Copies of the keys and values in these slots, [T, H, D] each; float32 where the memory
+        is int8."""
+        return (
+            _gather(self.keys_NHD, self.key_scales_NH, slots_T),
+            _gather(self.values_NHD, self.value_scales_NH, slots_T),
+        )
 
 
 class KVStore:
     """Keys and values by slot, in one dtype on one device; zero at first, so that no slot ever
     holds a NaN that a masked product would spread.
+
+    In int8 every key and value of a token and head has a scale of its own (see ``round_rows``).
 
     All calls are ordered with the caller's other work on the device; none waits for it.
     """
@@ -54,8 +79,7 @@ class KVStore:
     @staticmethod
     def block_bytes(block_size: int, layers: Sequence[KVShape], dtype: torch.dtype) -> int:
         """Bytes of one block over all layers."""
-        num_values = sum(2 * shape.num_kv_heads * shape.head_dim for shape in layers)
-        return block_size * num_values * dtype.itemsize
+        return block_size * sum(shape.token_bytes(dtype) for shape in layers)
 
     @staticmethod
     def num_blocks_in(
@@ -92,7 +116,7 @@ class KVStore:
 
     @property
     def size_bytes(self) -> int:
-        return sum(kv.keys_NHD.nbytes + kv.values_NHD.nbytes for kv in self._layers)
+        return sum(tensor.nbytes for kv in self._layers for tensor in kv.tensors)
 
     def layer(self, layer: int) -> LayerKV:
         """The layer's tensors themselves, not a copy."""
@@ -101,16 +125,16 @@ class KVStore:
     def write(
         self, layer: int, slots_T: torch.Tensor, k_THD: torch.Tensor, v_THD: torch.Tensor
     ) -> None:
-        """Put token t's key and value into slot ``slots_T[t]`` (int64, on the store's device);
-        apart from slots of the padding block the slots are distinct."""
+        """Put token t's key and value into slot ``slots_T[t]`` (int64, on the store's device),
+        rounded where the memory is int8; apart from slots of the padding block the slots are
+        distinct."""
         kv = self._layers[layer]
-        kv.keys_NHD.index_copy_(0, slots_T, k_THD)
-        kv.values_NHD.index_copy_(0, slots_T, v_THD)
+        _put(kv.keys_NHD, kv.key_scales_NH, slots_T, k_THD)
+        _put(kv.values_NHD, kv.value_scales_NH, slots_T, v_THD)
 
     def gather(self, layer: int, slots_T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Copies of the keys and values in these slots, [T, H, D] each."""
-        kv = self._layers[layer]
-        return kv.keys_NHD.index_select(0, slots_T), kv.values_NHD.index_select(0, slots_T)
+        """As ``LayerKV.gather``."""
+        return self._layers[layer].gather(slots_T)
 
     def copy_blocks(self, copies: Sequence[BlockCopy]) -> None:
         """Copy whole blocks in every layer, with the effect of doing one after the other."""
@@ -124,15 +148,15 @@ class KVStore:
         int64, on the store's device; the targets are distinct.
         """
         for kv in self._layers:
-            for tensor_NHD in (kv.keys_NHD, kv.values_NHD):
-                tensor_NHD.index_copy_(0, targets_T, tensor_NHD.index_select(0, sources_T))
+            for tensor in kv.tensors:
+                tensor.index_copy_(0, targets_T, tensor.index_select(0, sources_T))
 
     def _copy_at_once(self, copies: Sequence[BlockCopy]) -> None:
         pairs_C2 = torch.tensor(copies, device=self._layers[0].keys_NHD.device)
         sources_C, targets_C = pairs_C2.unbind(1)
         for kv in self._layers:
-            for tensor_NHD in (kv.keys_NHD, kv.values_NHD):
-                blocks = tensor_NHD.view(-1, self._block_size, *tensor_NHD.shape[1:])
+            for tensor in kv.tensors:
+                blocks = tensor.view(-1, self._block_size, *tensor.shape[1:])
                 blocks.index_copy_(0, targets_C, blocks.index_select(0, sources_C))
 
 
@@ -149,6 +173,27 @@ def _independent_runs(copies: Sequence[BlockCopy]) -> list[list[BlockCopy]]:
     return runs
 
 
+def _put(
+    rows_NHD: torch.Tensor,
+    scales_NH: torch.Tensor | None,
+    slots_T: torch.Tensor,
+    x_THD: torch.Tensor,
+) -> None:
+    if scales_NH is not None:
+        x_THD, scales_TH = round_rows(x_THD)
+        scales_NH.index_copy_(0, slots_T, scales_TH)
+    rows_NHD.index_copy_(0, slots_T, x_THD.to(rows_NHD.dtype))
+
+
+def _gather(
+    rows_NHD: torch.Tensor, scales_NH: torch.Tensor | None, slots_T: torch.Tensor
+) -> torch.Tensor:
+    rows_THD = rows_NHD.index_select(0, slots_T)
+    if scales_NH is None:
+        return rows_THD
+    return RoundedRows(rows_THD, scales_NH.index_select(0, slots_T)).widen()
+
+
 def _allocate(
     num_slots: int, layers: Sequence[KVShape], dtype: torch.dtype, device: torch.device | str
 ) -> list[LayerKV]:
@@ -156,8 +201,20 @@ def _allocate(
         size = (num_slots, shape.num_kv_heads, shape.head_dim)
         return torch.zeros(size, dtype=dtype, device=device)
 
+    def scales(shape: KVShape) -> torch.Tensor | None:
+        size = (num_slots, shape.num_kv_heads)
+        return torch.zeros(size, device=device) if dtype == torch.int8 else None
+
     try:
-        return [LayerKV(keys_NHD=zeros(shape), values_NHD=zeros(shape)) for shape in layers]
+        return [
+            LayerKV(
+                keys_NHD=zeros(shape),
+                values_NHD=zeros(shape),
+                key_scales_NH=scales(shape),
+                value_scales_NH=scales(shape),
+            )
+            for shape in layers
+        ]
     except RuntimeError as error:
         size_bytes = KVStore.block_bytes(num_slots, layers, dtype)
         raise InvalidRequest(

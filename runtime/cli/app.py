@@ -37,6 +37,10 @@ Weights = Annotated[
     Literal["stored", "int8"],
     typer.Option("--weights", help="As stored, or rounded to 8 bits as they are loaded."),
 ]
+KVDType = Annotated[
+    Literal["auto", "int8"],
+    typer.Option("--kv-dtype", help="Keys and values as computed, or rounded to 8 bits."),
+]
 
 DEFAULT_STORE = "weft.db"
 
@@ -59,6 +63,7 @@ def run(
     ] = None,
     engine: EngineName = "mini",
     weights: Weights = "stored",
+    kv_dtype: KVDType = "auto",
     seed: Seed = 0,
     store: StoreUrl = DEFAULT_STORE,
     trace: Annotated[
@@ -76,6 +81,7 @@ def run(
         settings=tuple(settings or ()),
         engine=engine,
         weights=weights,
+        kv_dtype=kv_dtype,
         seed=seed,
         store=store,
         trace=trace,
@@ -154,6 +160,7 @@ def model_eval(
     limit: Annotated[int | None, typer.Option(min=1, help="Problems per skill.")] = None,
     n: Annotated[int, typer.Option("--n", min=0, max=1024, help="Samples for pass@k.")] = 0,
     weights: Weights = "stored",
+    kv_dtype: KVDType = "auto",
     seed: Seed = 0,
     json_output: Json = False,
     debug: Debug = False,
@@ -168,6 +175,7 @@ def model_eval(
         limit=limit,
         n=n,
         weights=weights,
+        kv_dtype=kv_dtype,
         seed=seed,
     )
     show_eval(options, as_json=json_output)

@@ -10,7 +10,7 @@ from typing import TypeGuard, cast
 
 from weft.errors import CallerError
 from weft.runtime.engine import Engine, EngineConfig, open_engine
-from weft.runtime.engine.config import WeightsName
+from weft.runtime.engine.config import KVDTypeName, WeightsName
 from weft.runtime.testing import Prompted, ScriptedEngine
 
 __all__ = ["opened_engine"]
@@ -20,9 +20,14 @@ SCRIPTED = "scripted://"
 
 @asynccontextmanager
 async def opened_engine(
-    name: str, *, seed: int = 0, weights: WeightsName = "stored"
+    name: str,
+    *,
+    seed: int = 0,
+    weights: WeightsName = "stored",
+    kv_dtype: KVDTypeName = "auto",
 ) -> AsyncGenerator[Engine]:
-    """The engine called ``name``, closed on the way out. ``weights`` is for models alone.
+    """The engine called ``name``, closed on the way out. ``weights`` and
+    ``kv_dtype`` are for models alone.
 
     ``scripted://`` echoes prompts; ``scripted://FILE`` answers from a JSON object: the first
     key that the prompt contains gives the answer, or a list of answers by sequence. All other
@@ -31,7 +36,8 @@ async def opened_engine(
     if name.startswith(SCRIPTED):
         engine = _scripted(name)
     else:
-        engine = await open_engine(name, config=EngineConfig(weights=weights), seed=seed)
+        config = EngineConfig(weights=weights, kv_dtype=kv_dtype)
+        engine = await open_engine(name, config=config, seed=seed)
     try:
         yield engine
     finally:

@@ -19,7 +19,7 @@ from weft.runtime.cli.evaluation import (
     load_problems,
 )
 from weft.runtime.cli.report import print_json
-from weft.runtime.engine.config import WeightsName
+from weft.runtime.engine.config import KVDTypeName, WeightsName
 from weft.runtime.engine.model import ModelInfo, open_checkpoint
 from weft.runtime.model import MINI
 
@@ -38,6 +38,7 @@ class EvalOptions:
     n: int = 0
     seed: int = 0
     weights: WeightsName = "stored"
+    kv_dtype: KVDTypeName = "auto"
 
 
 def show_info(name: str, *, as_json: bool) -> None:
@@ -68,7 +69,9 @@ async def _measure(
     options: EvalOptions, problems: Mapping[str, list[EvalProblem]]
 ) -> list[SkillScore]:
     wanted = Evaluation(num_samples=options.n, seed=options.seed)
-    opened = opened_engine(options.model, seed=options.seed, weights=options.weights)
+    opened = opened_engine(
+        options.model, seed=options.seed, weights=options.weights, kv_dtype=options.kv_dtype
+    )
     async with opened as engine:
         return [await evaluate(engine, few, wanted) for few in problems.values()]
 

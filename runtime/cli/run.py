@@ -25,7 +25,7 @@ from weft.runtime.cli.problem import FAILED, Problem, problem_of
 from weft.runtime.cli.program_file import choose_program, load_module, parse_ref
 from weft.runtime.cli.report import print_json, show
 from weft.runtime.cli.stores import opened_store
-from weft.runtime.engine.config import WeightsName
+from weft.runtime.engine.config import KVDTypeName, WeightsName
 from weft.runtime.executor import Run
 from weft.runtime.observe import Observer, Usage
 
@@ -43,6 +43,7 @@ class RunOptions:
     engine: str = "mini"
     seed: int = 0
     weights: WeightsName = "stored"
+    kv_dtype: KVDTypeName = "auto"
     store: str = "weft.db"
     trace: Path | None = None
     as_json: bool = False
@@ -118,7 +119,9 @@ async def _execute(
     observers: list[Observer] = [trace] if trace else []
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened_store(options.store))
-        opened = opened_engine(options.engine, seed=options.seed, weights=options.weights)
+        opened = opened_engine(
+            options.engine, seed=options.seed, weights=options.weights, kv_dtype=options.kv_dtype
+        )
         engine = await stack.enter_async_context(opened)
         if not options.as_json:
             observers.append(stack.enter_context(watching()))

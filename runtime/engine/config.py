@@ -7,11 +7,19 @@ from typing import Literal
 
 from weft.errors import InvalidRequest
 
-__all__ = ["DTypeName", "DeviceName", "EngineConfig", "SpeculationMode", "WeightsName"]
+__all__ = [
+    "DTypeName",
+    "DeviceName",
+    "EngineConfig",
+    "KVDTypeName",
+    "SpeculationMode",
+    "WeightsName",
+]
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 WeightsName = Literal["stored", "int8"]
+KVDTypeName = Literal["auto", "int8"]
 SpeculationMode = Literal["auto", "off"]
 
 
@@ -26,6 +34,10 @@ class EngineConfig:
     weights: WeightsName = "stored"
     """``int8`` rounds the weights to 8 bits as they are loaded: less memory, more speed, slightly
     other logits. UnsupportedFeature where weft's own kernels do not serve the model."""
+    kv_dtype: KVDTypeName = "auto"
+    """``auto`` keeps keys and values in the dtype that is computed in, ``int8`` rounds them to 8
+    bits: more tokens in the same memory, slightly other logits. UnsupportedFeature where weft's
+    own kernels do not serve the model."""
     block_size: int = 16
     """Token positions per KV block."""
     kv_bytes: int | None = None

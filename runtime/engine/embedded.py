@@ -76,7 +76,7 @@ class EmbeddedEngine:
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
         self._masks = BatchMasks(runner.vocab_size)
-        kv = KVStore(num_blocks, config.block_size, runner.layers, runner.dtype, runner.device)
+        kv = KVStore(num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device)
         memory = SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache)
         self._loop = EngineLoop(
             config=config,
@@ -209,8 +209,8 @@ class EmbeddedEngine:
 
 def _num_blocks(runner: ModelRunner, config: EngineConfig) -> int:
     budget = config.kv_bytes or kv_budget_bytes(runner.device)
-    block_bytes = KVStore.block_bytes(config.block_size, runner.layers, runner.dtype)
+    block_bytes = KVStore.block_bytes(config.block_size, runner.layers, runner.kv_dtype)
     num_useful = 1 + -(-config.max_running * runner.max_context // config.block_size)
     if config.kv_bytes is None:
         budget = min(budget, num_useful * block_bytes)
-    return KVStore.num_blocks_in(budget, config.block_size, runner.layers, runner.dtype)
+    return KVStore.num_blocks_in(budget, config.block_size, runner.layers, runner.kv_dtype)

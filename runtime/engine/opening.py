@@ -21,7 +21,8 @@ async def open_engine(
     serves the requests that bring none.
 
     Raises: ModelLoadError, InvalidRequest, UnsupportedFeature when the packages of the extra
-    ``engine`` are missing or nothing here computes the model with the weights wanted.
+    ``engine`` are missing or nothing here computes the model with the weights or the KV memory
+    wanted.
     """
     if util.find_spec("torch") is None:
         raise UnsupportedFeature(
@@ -44,5 +45,6 @@ def _load(name: str, config: EngineConfig, seed: int) -> Engine:
         device=config.device,
         deterministic=config.is_deterministic,
         weights=config.weights,
+        kv_dtype=config.kv_dtype,
     )
     return EmbeddedEngine(runner, ChatTokenizer.load(folder), config, name=name, seed=seed)

@@ -37,7 +37,7 @@ class EchoRunner:
 
     vocab_size = 390
     max_context = 512
-    dtype = torch.float32
+    kv_dtype = torch.float32
     device = torch.device("cpu")
     layers = (KVShape(num_kv_heads=1, head_dim=1),)
     is_deterministic = True

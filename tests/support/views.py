@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from weft.cache.kv_store import LayerKV
+from weft.cache.kv_store import KVShape, KVStore, LayerKV
 from weft.runtime.engine.native import load_kernels
 from weft.runtime.engine.segments import (
     Angles,
@@ -18,7 +19,7 @@ from weft.runtime.engine.segments import (
     attend_segments,
 )
 
-__all__ = ["Scene", "angles_of", "fast", "random_scene", "slow"]
+__all__ = ["Scene", "angles_of", "fast", "memory_of", "random_scene", "seen_slots", "slow"]
 
 SCALE = 0.3
 
@@ -43,6 +44,34 @@ class Scene:
         return Scene(
             queries=queries, memory=self.memory, block_size=self.block_size, angles=self.angles
         )
+
+    def poisoned(self, slots: Iterable[int]) -> Scene:
+        """The same with NaN as the keys and values of some slots."""
+        k, v = self.memory.gather(torch.arange(len(self.memory.keys_NHD)))
+        for slot in slots:
+            k[slot] = v[slot] = torch.nan
+        return replace(self, memory=memory_of(k, v, self.memory.keys_NHD.dtype))
+
+
+def memory_of(k_NHD: torch.Tensor, v_NHD: torch.Tensor, dtype: torch.dtype) -> LayerKV:
+    """A layer's memory that holds these keys and values, as near as its dtype comes."""
+    num_slots, num_kv_heads, head_dim = k_NHD.shape
+    shape = KVShape(num_kv_heads=num_kv_heads, head_dim=head_dim)
+    store = KVStore(num_slots, 1, [shape], dtype, "cpu")
+    store.write(0, torch.arange(num_slots), k_NHD, v_NHD)
+    return store.layer(0)
+
+
+def seen_slots(scene: Scene, query: int, window: int | None) -> set[int]:
+    """The slots whose keys and values a query may read."""
+    slots: set[int] = set()
+    for segment in scene.queries.views[query]:
+        stop = scene.queries.num_visible(query, segment)
+        distance = int(scene.queries.positions_T[query]) - segment.offset
+        start = 0 if window is None else max(distance - window + 1, 0)
+        size = scene.block_size
+        slots |= {segment.block_ids[p // size] * size + p % size for p in range(start, stop)}
+    return slots
 
 
 def fast(scene: Scene, window: int | None = None) -> Attended:
@@ -88,14 +117,14 @@ def random_scene(
     generator = torch.Generator().manual_seed(seed)
     width = -(-max_keys // block_size)
     size = ((1 + 3 * width) * block_size, num_kv_heads, head_dim)
-    k, v = (torch.randn(size, generator=generator).to(dtype) for _ in range(2))
+    k, v = (torch.randn(size, generator=generator) for _ in range(2))
     segments = _segments(rng, rng.permutation(1 + 3 * width), width, max_keys, block_size)
     views = [_choose(rng, segments) for _ in range(num_queries)]
     q = torch.randn(num_queries, num_kv_heads * group, head_dim, generator=generator)
     positions = rng.integers(0, 2 * max_keys, num_queries)
     return Scene(
         queries=Queries(q_THD=q, positions_T=positions, views=views),
-        memory=LayerKV(keys_NHD=k, values_NHD=v),
+        memory=memory_of(k, v, dtype),
         block_size=block_size,
         angles=angles_of(3 * max_keys + 1, head_dim),
     )

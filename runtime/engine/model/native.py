@@ -6,8 +6,8 @@ heads, D head dimension, R rows of logits, V vocabulary, O outputs, I inputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ctypes import addressof, byref, c_void_p
+from collections.abc import Iterable, Sequence
+from ctypes import Array, addressof, byref, c_void_p
 from typing import cast
 
 import numpy as np
@@ -61,11 +61,12 @@ def has_fast_bfloat16() -> bool:
 class NativeDecoder:
     """A model packed for the kernels. One forward at a time.
 
-    Computes in float32 from weights as they are stored. In bfloat16 the matrices of the layers and
-    the head, and the rows that they multiply, become integers of 13 bits where the processor
-    multiplies these faster: closer to the float32 product than rows rounded to bfloat16 are. A
-    token's logits do not depend on what shares its batch, to the last bit: every sum has one
-    order, or is of integers.
+    Computes in float32 from weights as they are stored, and from keys and values in float32,
+    bfloat16 or int8, as the memory is. In bfloat16 the matrices of the layers and the head, and
+    the rows that they multiply, become integers of 13 bits where the processor multiplies these
+    faster: closer to the float32 product than rows rounded to bfloat16 are. A token's logits do
+    not depend on what shares its batch, to the last bit: every sum has one order, or is of
+    integers.
 
     Sequences whose tables hold the same blocks, full chunks of 256 positions of them, read these
     together: one product of all their queries with keys that are read and laid out once. The
@@ -137,8 +138,10 @@ class NativeDecoder:
         logits_RV = torch.empty(len(batch.logit_rows_R), self._vocab_size)
         self._reach(int(batch.positions_T.max()) + 1)
         memories = [kv.layer(index) for index in range(kv.num_layers)]
-        keys = (c_void_p * len(memories))(*(each.keys_NHD.data_ptr() for each in memories))
-        values = (c_void_p * len(memories))(*(each.values_NHD.data_ptr() for each in memories))
+        keys = _pointers(each.keys_NHD for each in memories)
+        values = _pointers(each.values_NHD for each in memories)
+        key_scales = _pointers(each.key_scales_NH for each in memories)
+        value_scales = _pointers(each.value_scales_NH for each in memories)
         tables_SB = np.ascontiguousarray(batch.block_tables_SB)
         tables_T = np.repeat(np.arange(len(tables_SB), dtype=np.int32), batch.query_lens_S)
         queries_T = np.arange(num_tokens)
@@ -166,6 +169,8 @@ class NativeDecoder:
             slots=batch.slots_T.ctypes.data,
             keys=addressof(keys),
             values=addressof(values),
+            key_scales=addressof(key_scales) if key_scales else None,
+            value_scales=addressof(value_scales) if value_scales else None,
             num_rows=len(batch.logit_rows_R),
             rows=batch.logit_rows_R.ctypes.data,
             logits=logits_RV.data_ptr(),
@@ -254,6 +259,12 @@ class NativeDecoder:
         if self._scratch.numel() < size:
             self._scratch = torch.empty(size)
         return self._scratch
+
+
+def _pointers(tensors: Iterable[torch.Tensor | None]) -> Array[c_void_p]:
+    """The addresses of those that are there."""
+    addresses = [each.data_ptr() for each in tensors if each is not None]
+    return (c_void_p * len(addresses))(*addresses)
 
 
 def _address(values: npt.NDArray[np.generic] | None) -> int | None:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from weft.errors import ModelLoadError
+from weft.runtime.engine.config import DeviceName, DTypeName, KVDTypeName, WeightsName
 
-__all__ = [
-    "DeviceChoice",
-    "DtypeChoice",
-    "WeightsChoice",
-    "choose_device",
-    "choose_dtype",
-    "has_bfloat16",
-    "wants_int8",
-]
-
-DtypeChoice = Literal["auto", "float32", "bfloat16"]
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-WeightsChoice = Literal["stored", "int8"]
+__all__ = ["choose_device", "choose_dtype", "choose_kv_dtype", "has_bfloat16", "wants_int8"]
 
 
-def choose_device(choice: DeviceChoice) -> torch.device:
+def choose_device(choice: DeviceName) -> torch.device:
     """``auto``: the CUDA device when there is one. Raises: ModelLoadError."""
-    if choice not in get_args(DeviceChoice):
+    if choice not in get_args(DeviceName):
         raise ModelLoadError(
-            f"Device {choice!r} is not known.", remedy=f"Use one of {get_args(DeviceChoice)!r}."
+            f"Device {choice!r} is not known.", remedy=f"Use one of {get_args(DeviceName)!r}."
         )
     has_cuda = torch.cuda.is_available()
     if choice == "cuda" and not has_cuda:
@@ -37,8 +26,8 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def choose_dtype(choice: DtypeChoice, stored: str, device: torch.device) -> torch.dtype:
-    """The compute dtype, also that of the KV memory.
+def choose_dtype(choice: DTypeName, stored: str, device: torch.device) -> torch.dtype:
+    """The compute dtype.
 
     ``auto`` takes what the checkpoint stores where the device computes it natively, otherwise
     float32: a processor without bfloat16 instructions needs 3 to 5 times longer for bfloat16
@@ -46,9 +35,9 @@ def choose_dtype(choice: DtypeChoice, stored: str, device: torch.device) -> torc
     checkpoints compute in float32 on the CPU and in bfloat16 on CUDA. An explicit choice is
     always honoured. Raises: ModelLoadError.
     """
-    if choice not in get_args(DtypeChoice):
+    if choice not in get_args(DTypeName):
         raise ModelLoadError(
-            f"Dtype {choice!r} is not known.", remedy=f"Use one of {get_args(DtypeChoice)!r}."
+            f"Dtype {choice!r} is not known.", remedy=f"Use one of {get_args(DTypeName)!r}."
         )
     if choice == "auto":
         is_half = stored in ("bfloat16", "float16")
@@ -56,11 +45,20 @@ def choose_dtype(choice: DtypeChoice, stored: str, device: torch.device) -> torc
     return torch.float32 if choice == "float32" else torch.bfloat16
 
 
-def wants_int8(choice: WeightsChoice) -> bool:
-    """Raises: ModelLoadError."""
-    if choice not in get_args(WeightsChoice):
+def choose_kv_dtype(choice: KVDTypeName, compute: torch.dtype) -> torch.dtype:
+    """The dtype of the KV memory; ``auto`` is the compute dtype. Raises: ModelLoadError."""
+    if choice not in get_args(KVDTypeName):
         raise ModelLoadError(
-            f"Weights {choice!r} are not known.", remedy=f"Use one of {get_args(WeightsChoice)!r}."
+            f"KV dtype {choice!r} is not known.", remedy=f"Use one of {get_args(KVDTypeName)!r}."
+        )
+    return torch.int8 if choice == "int8" else compute
+
+
+def wants_int8(choice: WeightsName) -> bool:
+    """Raises: ModelLoadError."""
+    if choice not in get_args(WeightsName):
+        raise ModelLoadError(
+            f"Weights {choice!r} are not known.", remedy=f"Use one of {get_args(WeightsName)!r}."
         )
     return choice == "int8"
 

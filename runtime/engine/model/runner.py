@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from weft.cache.kv_store import KVShape, KVStore
 from weft.errors import UnsupportedFeature
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.config import DeviceName, DTypeName, KVDTypeName, WeightsName
 from weft.runtime.engine.model.checkpoint import open_checkpoint
 from weft.runtime.engine.model.families import Family, family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
@@ -22,11 +23,9 @@ from weft.runtime.engine.model.info import ModelInfo, describe
 from weft.runtime.engine.model.loading import load_weights, move
 from weft.runtime.engine.model.native import NativeDecoder, has_fast_bfloat16, why_not_native
 from weft.runtime.engine.model.placement import (
-    DeviceChoice,
-    DtypeChoice,
-    WeightsChoice,
     choose_device,
     choose_dtype,
+    choose_kv_dtype,
     has_bfloat16,
     wants_int8,
 )
@@ -49,7 +48,7 @@ class ModelRunner:
     """One model on one device. Not thread-safe: one forward at a time.
 
     ``forward`` writes the KVStore it is given, which must have this runner's ``layers``,
-    ``dtype`` and ``device``.
+    ``kv_dtype`` and ``device``.
     """
 
     def __init__(
@@ -60,17 +59,18 @@ class ModelRunner:
         dtype: torch.dtype | None = None,
         is_deterministic: bool = False,
         path: ComputePath | None = None,
-        weights: WeightsChoice = "stored",
+        weights: WeightsName = "stored",
+        kv_dtype: KVDTypeName = "auto",
     ) -> None:
         """Takes the model over and changes it.
 
-        ``dtype``: of the KV memory and of what is computed, the weights' own unless given; only
-        the native path takes weights of another. ``path``: the fastest there is, unless given.
-        ``weights``: see ``load``.
+        ``dtype``: of what is computed, the weights' own unless given; only the native path takes
+        weights of another. ``path``: the fastest there is, unless given. ``weights`` and
+        ``kv_dtype``: see ``load``.
 
         Raises: ModelLoadError when the architecture is not verified; UnsupportedFeature when
         the machine's kernels cannot give the same bits in any place of a batch, or when nothing
-        here computes with such weights.
+        here computes with such weights or such a KV memory.
         """
         config = cast(DecoderConfig, model.config)
         family = family_of(config.model_type)
@@ -78,16 +78,21 @@ class ModelRunner:
         self.dtype = dtype or model.dtype
         self.device = model.device
         self.info = info
-        is_int8 = wants_int8(weights)
-        self.path = path or best_path(config, family, self.dtype, self.device, is_int8=is_int8)
+        self.kv_dtype = choose_kv_dtype(kv_dtype, self.dtype)
+        int8_parts = _int8_parts(weights, kv_dtype)
+        self.path = path or best_path(config, family, self.dtype, self.device, int8_parts)
         self.is_deterministic = is_deterministic or self.path == "native"
         self._decoder: _Decoder
         if self.path == "native":
             self._decoder = NativeDecoder(
-                cast(CausalDecoder, model), config, family, dtype=self.dtype, is_int8=is_int8
+                cast(CausalDecoder, model),
+                config,
+                family,
+                dtype=self.dtype,
+                is_int8=wants_int8(weights),
             )
-        elif is_int8:
-            raise _no_int8(f"its path is {self.path!r}")
+        elif int8_parts:
+            raise _no_int8(int8_parts, f"its path is {self.path!r}")
         else:
             self._decoder = TorchDecoder(
                 model,
@@ -102,13 +107,14 @@ class ModelRunner:
         cls,
         source: str | Path | PreTrainedModel,
         *,
-        dtype: DtypeChoice = "auto",
-        device: DeviceChoice = "auto",
+        dtype: DTypeName = "auto",
+        device: DeviceName = "auto",
         num_threads: int | None = None,
         deterministic: bool = False,
         revision: str | None = None,
         path: ComputePath | None = None,
-        weights: WeightsChoice = "stored",
+        weights: WeightsName = "stored",
+        kv_dtype: KVDTypeName = "auto",
     ) -> ModelRunner:
         """Load ``mini``, a folder or a hub id, or take over a model that is already in memory.
 
@@ -120,9 +126,12 @@ class ModelRunner:
         one machine with one number of threads. The native path is so by itself; the others then
         run in small tiles, at a price.
 
-        ``weights``: as they are stored, or rounded to 8 bits as they are loaded, each output by
-        its own largest weight; every row they multiply is then rounded likewise. It is less
+        ``weights``: as they are stored, or rounded to 8 bits as they are loaded, in blocks of 128
+        inputs by the largest of each; every row they multiply is then rounded likewise. It is less
         memory and more speed for slightly other logits.
+
+        ``kv_dtype``: of the KV memory, that of what is computed unless it is ``int8``: then every
+        key and value is rounded to 8 bits, each of a token and head by its own largest number.
 
         Raises: ModelLoadError; UnsupportedFeature when this machine cannot be deterministic, or
         the model or the machine is not one that the kernels for 8 bits serve.
@@ -132,13 +141,20 @@ class ModelRunner:
         place = choose_device(device)
         if isinstance(source, PreTrainedModel):
             model, info = _adopt(source, dtype, place)
-            return cls(model, info, is_deterministic=deterministic, path=path, weights=weights)
+            return cls(
+                model,
+                info,
+                is_deterministic=deterministic,
+                path=path,
+                weights=weights,
+                kv_dtype=kv_dtype,
+            )
         checkpoint = open_checkpoint(source, revision=revision)
         info = checkpoint.info
         compute = choose_dtype(dtype, info.dtype, place)
         config = cast(DecoderConfig, checkpoint.config)
-        is_int8 = wants_int8(weights)
-        path = path or best_path(config, checkpoint.family, compute, place, is_int8=is_int8)
+        int8_parts = _int8_parts(weights, kv_dtype)
+        path = path or best_path(config, checkpoint.family, compute, place, int8_parts)
         # The kernels take bfloat16 as it is, whatever they compute in.
         is_narrow = path == "native" and info.dtype == "bfloat16"
         if is_narrow and dtype == "auto" and has_fast_bfloat16():
@@ -151,6 +167,7 @@ class ModelRunner:
             is_deterministic=deterministic,
             path=path,
             weights=weights,
+            kv_dtype=kv_dtype,
         )
 
     @property
@@ -180,24 +197,26 @@ def best_path(
     family: Family,
     dtype: torch.dtype,
     device: torch.device,
-    *,
-    is_int8: bool,
+    int8_parts: str = "",
 ) -> ComputePath:
     """The fastest way to compute such a model here. Compiles the kernels at their first use.
 
-    Raises: UnsupportedFeature when none computes with the 8-bit weights wanted.
+    ``int8_parts``: what is wanted in 8 bits, which the kernels alone serve.
+
+    Raises: UnsupportedFeature when nothing computes with such parts.
     """
     reason = why_not_native(config, family, device)
-    if is_int8 and reason:
-        raise _no_int8(reason)
+    if int8_parts and reason:
+        raise _no_int8(int8_parts, reason)
     is_emulated = dtype == torch.float32 or not has_bfloat16(device)
-    if reason or not (is_emulated or is_int8):
+    if reason or not (is_emulated or int8_parts):
         return "fused"
     try:
         load_kernels()
     except KernelsMissing as missing:
-        if is_int8:
-            raise _no_int8(f"weft's own kernels are missing, because {missing}") from None
+        if int8_parts:
+            reason = f"weft's own kernels are missing, because {missing}"
+            raise _no_int8(int8_parts, reason) from None
         log.warning(
             "weft's own kernels are not in use, because %s. Models run on torch alone, slower."
             " `weft doctor` says what to do.",
@@ -207,15 +226,21 @@ def best_path(
     return "native"
 
 
-def _no_int8(reason: str) -> UnsupportedFeature:
+def _int8_parts(weights: WeightsName, kv_dtype: KVDTypeName) -> str:
+    """What is wanted in 8 bits, in words; empty when nothing is. Raises: ModelLoadError."""
+    parts = {"weights='int8'": wants_int8(weights), "kv_dtype='int8'": kv_dtype == "int8"}
+    return " and ".join(part for part, is_wanted in parts.items() if is_wanted)
+
+
+def _no_int8(parts: str, reason: str) -> UnsupportedFeature:
     return UnsupportedFeature(
-        f"Nothing here computes this model with weights='int8': {reason}.",
-        remedy="Leave the weights as they are stored.",
+        f"Nothing here computes this model with {parts}: {reason}.",
+        remedy="Leave weights='stored' and kv_dtype='auto'.",
     )
 
 
 def _adopt(
-    model: PreTrainedModel, dtype: DtypeChoice, device: torch.device
+    model: PreTrainedModel, dtype: DTypeName, device: torch.device
 ) -> tuple[PreTrainedModel, ModelInfo]:
     family = family_of(model.config.model_type)
     stored = str(model.dtype).removeprefix("torch.")

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 
+#include "memory.h"
 #include "plan.h"
 #include "tile.h"
 
@@ -90,11 +91,13 @@ class Desk {
         sums.resize(num_rows * head_dim);
         best.resize(num_rows);
         total.resize(num_rows);
+        before.resize(kTileHeight * head_dim);
         keys.resize(kChunk * head_dim);
         wide.resize(kChunk * head_dim);
     }
 
     std::vector<float> queries, sums, best, total;
+    std::vector<float> before;  // a tile's sums before a chunk
     std::vector<float> keys;  // by kTileWidth keys: [D, kTileWidth]
     std::vector<float> wide;  // [kChunk, D]: values that are not stored as float
     int64_t slots[kChunk];
@@ -106,10 +109,9 @@ template <typename KV>
 class ItemReader {
   public:
     ItemReader(const Heads& heads, const Plan& plan, const Item& item, int64_t kv_head,
-               const KV* keys, const KV* values, Desk& desk)
+               const Memory<KV>& keys, const Memory<KV>& values, Desk& desk)
         : heads_(heads), plan_(plan), paging_(plan.paging), item_(item), kv_head_(kv_head),
-          keys_(keys + kv_head * heads.head_dim), values_(values + kv_head * heads.head_dim),
-          stride_(heads.num_kv_heads * heads.head_dim), desk_(desk) {}
+          keys_(keys), values_(values), desk_(desk) {}
 
     void read(const Rows& rows) {
         open(rows);
@@ -206,24 +208,34 @@ class ItemReader {
     // The chunk's keys, turned so that a vector holds one element of sixteen keys, and values.
     void lay_out(int64_t count) {
         const int64_t size = heads_.head_dim;
+        const auto slot = [&](int64_t j) { return desk_.slots[std::min(j, count - 1)]; };
         for (int64_t j = 0; j < count; j += kLanes) {
             float* to = desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth;
+            Row<KV> rows[kLanes];
+            for (int64_t k = 0; k < kLanes; ++k) {
+                keys_.fetch(slot(j + k + kLanes), kv_head_);
+                rows[k] = keys_.row(slot(j + k), kv_head_);
+            }
             for (int64_t d = 0; d < size; d += kLanes) {
                 Vec columns[kLanes];
-                for (int64_t k = 0; k < kLanes; ++k)
-                    columns[k] = load(keys_ + desk_.slots[std::min(j + k, count - 1)] * stride_ + d);
+                for (int64_t k = 0; k < kLanes; ++k) columns[k] = rows[k].at(d);
                 transpose(columns, to + d * kTileWidth, kTileWidth);
             }
         }
-        for (int64_t j = 0; j < count; ++j)
-            desk_.values[j] = widened(values_ + desk_.slots[j] * stride_, j);
+        for (int64_t j = 0; j < count; ++j) {
+            values_.fetch(slot(j + kLanes), kv_head_);
+            desk_.values[j] = widened(values_.row(slot(j), kv_head_), j);
+        }
     }
 
-    const float* widened(const float* value, int64_t) { return value; }
-    const float* widened(const BFloat16* value, int64_t j) {
-        float* to = desk_.wide.data() + j * heads_.head_dim;
-        for (int64_t d = 0; d < heads_.head_dim; d += kLanes) store(to + d, load(value + d));
-        return to;
+    const float* widened(const Row<KV>& row, int64_t j) {
+        if constexpr (std::is_same_v<KV, float>) {
+            return row.values;
+        } else {
+            float* to = desk_.wide.data() + j * heads_.head_dim;
+            for (int64_t d = 0; d < heads_.head_dim; d += kLanes) store(to + d, row.at(d));
+            return to;
+        }
     }
 
     // Rows tile ... tile + height - 1 of the views from ``begin`` on.
@@ -235,24 +247,47 @@ class ItemReader {
         for (int64_t m = 0; m < height; ++m) {
             const Range seen = visible(plan_.order[begin + (tile + m) / group], start / kChunk * kChunk);
             own[m] = {std::max(seen.begin - start, int64_t{0}), seen.end - start};
-            if (own[m].begin < own[m].end) count = std::max(count, own[m].end);
+            if (own[m].begin >= own[m].end) own[m] = {0, 0};
+            count = std::max(count, own[m].end);
         }
         if (!count) return;
         const int64_t padded = ceil_div(count, kLanes) * kLanes;
         float* scores = desk_.scores;
+        float* sums = desk_.sums.data() + row * size;
         score(desk_.queries.data() + row * size, height, padded, scores);
         for (int64_t m = 0; m < height; ++m) {
             const float factor = weigh(scores + m * kChunk, own[m].begin, own[m].end, padded,
                                        &desk_.best[row + m], &desk_.total[row + m]);
-            float* sums = desk_.sums.data() + (row + m) * size;
-            for (int64_t d = 0; factor != 1.f && d < size; d += kLanes)
+            for (int64_t d = m * size; factor != 1.f && d < (m + 1) * size; d += kLanes)
                 store(sums + d, load(sums + d) * factor);
         }
-        const float* const* values = desk_.values;
+        // What a row does not see has the weight 0, which makes a number 0 but not a NaN.
+        const auto sees_all = [&](int64_t m) { return !own[m].begin && own[m].end == count; };
+        float* before = desk_.before.data();
+        for (int64_t m = 0; m < height; ++m)
+            if (!sees_all(m)) std::copy_n(sums + m * size, size, before + m * size);
+        add_values(height, scores, {0, count}, sums);
+        for (int64_t m = 0; m < height; ++m) {
+            if (sees_all(m) || is_finite(sums + m * size)) continue;
+            std::copy_n(before + m * size, size, sums + m * size);
+            add_values(1, scores + m * kChunk, own[m], sums + m * size);
+        }
+    }
+
+    // Add the values of a range of the chunk, weighted for each row, to the rows' sums.
+    void add_values(int64_t height, const float* weights, Range range, float* sums) {
+        const int64_t size = heads_.head_dim;
+        const float* const* values = desk_.values + range.begin;
         for (int64_t d = 0; d < size; d += kTileWidth)
-            accumulate_tile(height, std::min(kTileWidth, size - d) / kLanes, scores, kChunk, count,
-                            [=](int64_t j) { return values[j] + d; },
-                            desk_.sums.data() + row * size + d, size);
+            accumulate_tile(height, std::min(kTileWidth, size - d) / kLanes,
+                            weights + range.begin, kChunk, range.end - range.begin,
+                            [=](int64_t j) { return values[j] + d; }, sums + d, size);
+    }
+
+    bool is_finite(const float* sums) const {
+        Vec lost{};
+        for (int64_t d = 0; d < heads_.head_dim; d += kLanes) lost += load(sums + d) * 0.f;
+        return sum(lost) == 0.f;
     }
 
     void score(const float* queries, int64_t height, int64_t padded, float* scores) {
@@ -295,8 +330,7 @@ class ItemReader {
     const Paging& paging_;
     const Item item_;
     const int64_t kv_head_;
-    const KV *keys_, *values_;
-    const int64_t stride_;
+    const Memory<KV>&keys_, &values_;
     Desk& desk_;
 };
 
@@ -323,8 +357,8 @@ inline void merge(const Heads& heads, const Plan& plan, const Rows& rows, int64_
 
 // All queries of one layer, shared out among the team's threads. Ends with a barrier.
 template <typename KV>
-void attend(const Heads& heads, const Plan& plan, const Rows& rows, const KV* keys,
-            const KV* values) {
+void attend(const Heads& heads, const Plan& plan, const Rows& rows, const Memory<KV>& keys,
+            const Memory<KV>& values) {
     thread_local Desk desk;
     const int64_t count = static_cast<int64_t>(plan.items.size()) * heads.num_kv_heads;
 #pragma omp for schedule(dynamic, 1)

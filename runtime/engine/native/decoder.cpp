@@ -41,6 +41,8 @@ struct Batch {
     const int64_t* slots;  // [T]
     void* const* keys;     // by layer: [slots, K, D]
     void* const* values;
+    float* const* key_scales;  // by layer: [slots, K]; null unless keys and values are of 8 bits
+    float* const* value_scales;
     int64_t num_rows;
     const int64_t* rows;  // [R]: tokens whose logits are wanted
     float* logits;        // [R, V]
@@ -84,17 +86,12 @@ void rotate(float* x, const float* cos, const float* sin, int64_t size) {
     }
 }
 
-template <typename KV>
-void keep(const float* from, int64_t size, KV* to) {
-    for (int64_t i = 0; i < size; i += kLanes) store(to + i, load(from + i));
-}
-
 // Head norms and rotation of this thread's tokens in place; their keys and values into the cache.
 // Ends with a barrier.
 template <typename KV>
-void place(const Decoder& model, const Layer& layer, const Batch& batch, float* qkv, KV* keys,
-           KV* values) {
-    const int64_t size = model.head_dim, kv_size = model.num_kv_heads * size;
+void place(const Decoder& model, const Layer& layer, const Batch& batch, float* qkv,
+           const Memory<KV>& keys, const Memory<KV>& values) {
+    const int64_t size = model.head_dim;
     const int64_t num_rotated = model.num_heads + model.num_kv_heads;
     const int64_t row = (num_rotated + model.num_kv_heads) * size;
     const Share share(batch.num_tokens);
@@ -107,8 +104,8 @@ void place(const Decoder& model, const Layer& layer, const Batch& batch, float* 
                 normalise(x, layer.head_norm + h * size, size, model.norm_eps, x);
             rotate(x, batch.cos + angle, batch.sin + angle, size);
         }
-        keep(token + model.num_heads * size, kv_size, keys + batch.slots[t] * kv_size);
-        keep(token + num_rotated * size, kv_size, values + batch.slots[t] * kv_size);
+        keys.keep(batch.slots[t], token + model.num_heads * size);
+        values.keep(batch.slots[t], token + num_rotated * size);
     }
 #pragma omp barrier
 }
@@ -136,6 +133,12 @@ void multiply_any(const Weight& weight, const float* x, int64_t rows, float* roo
     }
 }
 
+template <typename KV>
+Memory<KV> memory_of(const Decoder& model, void* const* rows, float* const* scales, int64_t layer) {
+    return {static_cast<KV*>(rows[layer]), scales ? scales[layer] : nullptr, model.num_kv_heads,
+            model.head_dim};
+}
+
 // All layers; every thread of the team calls it.
 template <typename KV>
 void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* parts) {
@@ -151,8 +154,8 @@ void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* 
     float* packed = gated + T * model.mlp_width;
     for (int64_t l = 0; l < model.num_layers; ++l) {
         const Layer& layer = model.layers[l];
-        KV* keys = static_cast<KV*>(batch.keys[l]);
-        KV* values = static_cast<KV*>(batch.values[l]);
+        const auto keys = memory_of<KV>(model, batch.keys, batch.key_scales, l);
+        const auto values = memory_of<KV>(model, batch.values, batch.value_scales, l);
         const Heads heads{model.num_heads, model.num_kv_heads, model.head_dim, model.scale,
                           layer.window};
         normalise_rows(x, layer.attention_norm, T, C, model.norm_eps, normed);
@@ -231,7 +234,9 @@ void weft_forward(const weft::Decoder* model, const weft::Batch* batch, int32_t 
     const auto parts = weft::room_for_parts(plan, model->num_heads, model->head_dim);
 #pragma omp parallel num_threads(num_threads)
     {
-        if (is_bfloat16)
+        if (batch->key_scales)
+            weft::forward<int8_t>(*model, *batch, plan, parts.get());
+        else if (is_bfloat16)
             weft::forward<weft::BFloat16>(*model, *batch, plan, parts.get());
         else
             weft::forward<float>(*model, *batch, plan, parts.get());
@@ -239,23 +244,29 @@ void weft_forward(const weft::Decoder* model, const weft::Batch* batch, int32_t 
 }
 
 // Attention alone: q [num_views, H, D] has a row for every view, out [num_queries, H, D] and lse
-// [num_queries, H] one for every query.
-void weft_attend(const weft::Heads* heads, const weft::Paging* paging, const float* q,
-                 const void* keys, const void* values, float* out, float* lse,
+// [num_queries, H] one for every query. The scales are null unless keys and values are of 8 bits.
+void weft_attend(const weft::Heads* heads, const weft::Paging* paging, const float* q, void* keys,
+                 void* values, float* key_scales, float* value_scales, float* out, float* lse,
                  int32_t is_bfloat16, int32_t num_threads) {
-    using weft::BFloat16;
     const weft::Plan plan(*paging);
     const auto parts = weft::room_for_parts(plan, heads->num_heads, heads->head_dim);
     const int64_t row = heads->num_heads * heads->head_dim;
     const weft::Rows rows{q, row, out, row, lse, parts.get()};
+    const auto attend = [&](auto kind) {
+        using KV = decltype(kind);
+        const int64_t num_heads = heads->num_kv_heads, size = heads->head_dim;
+        weft::attend(*heads, plan, rows,
+                     weft::Memory<KV>{static_cast<KV*>(keys), key_scales, num_heads, size},
+                     weft::Memory<KV>{static_cast<KV*>(values), value_scales, num_heads, size});
+    };
 #pragma omp parallel num_threads(num_threads)
     {
-        if (is_bfloat16)
-            weft::attend(*heads, plan, rows, static_cast<const BFloat16*>(keys),
-                         static_cast<const BFloat16*>(values));
+        if (key_scales)
+            attend(int8_t{});
+        else if (is_bfloat16)
+            attend(weft::BFloat16{});
         else
-            weft::attend(*heads, plan, rows, static_cast<const float*>(keys),
-                         static_cast<const float*>(values));
+            attend(float{});
     }
 }
 

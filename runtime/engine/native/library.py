@@ -20,6 +20,7 @@ __all__ = ["KernelsMissing", "cache_folder", "load_kernels"]
 SOURCES = (
     "decoder.cpp",
     "attention.h",
+    "memory.h",
     "plan.h",
     "product.h",
     "quantised.h",
@@ -141,7 +142,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.weft_attend.argtypes = (
         POINTER(Heads),
         POINTER(Paging),
-        *(c_void_p,) * 5,
+        *(c_void_p,) * 7,
         c_int32,
         c_int32,
     )

@@ -106,6 +106,8 @@ class Batch(Structure):
         ("slots", c_void_p),
         ("keys", c_void_p),
         ("values", c_void_p),
+        ("key_scales", c_void_p),
+        ("value_scales", c_void_p),
         ("num_rows", c_int64),
         ("rows", c_void_p),
         ("logits", c_void_p),

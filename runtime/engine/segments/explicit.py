@@ -80,8 +80,10 @@ def _attend_segment(
     q_HD = rotate(q_HD, angles.cos_PD[distance].double(), angles.sin_PD[distance].double())
     slots = [segment.block_ids[p // block_size] * block_size + p % block_size for p in places]
     group = q_HD.shape[0] // memory.keys_NHD.shape[1]
-    k_LHD = memory.keys_NHD[slots].double().repeat_interleave(group, 1)
-    v_LHD = memory.values_NHD[slots].double().repeat_interleave(group, 1)
+    k_LHD, v_LHD = (
+        x_LKD.double().repeat_interleave(group, 1)
+        for x_LKD in memory.gather(torch.tensor(slots, device=memory.keys_NHD.device))
+    )
     scores_LH = (q_HD * k_LHD).sum(-1) * scale
     out_HD = (torch.softmax(scores_LH, 0)[..., None] * v_LHD).sum(0)
     return Attended(out_HD, torch.logsumexp(scores_LH, 0))

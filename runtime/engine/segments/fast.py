@@ -35,8 +35,8 @@ def attend_segments(
 ) -> Attended:
     """Every query's attention over its view, float32, as ``attend_explicitly`` defines it.
 
-    ``kernels`` are ``load_kernels()``; the memory lies on the processor, in float32 or bfloat16,
-    and its heads have a multiple of 16 values. Queries that see the same blocks at the same
+    ``kernels`` are ``load_kernels()``; the memory lies on the processor, in float32, bfloat16 or
+    int8, and its heads have a multiple of 16 values. Queries that see the same blocks at the same
     distance from their start, whatever the offsets, read them together. Changes nothing and
     keeps nothing.
     """
@@ -59,6 +59,8 @@ def attend_segments(
         q_NHD.data_ptr(),
         memory.keys_NHD.data_ptr(),
         memory.values_NHD.data_ptr(),
+        None if memory.key_scales_NH is None else memory.key_scales_NH.data_ptr(),
+        None if memory.value_scales_NH is None else memory.value_scales_NH.data_ptr(),
         out_THD.data_ptr(),
         lse_TH.data_ptr(),
         int(memory.keys_NHD.dtype == torch.bfloat16),

@@ -162,7 +162,9 @@ class Packer:
         blocks = 1 + self.rng.permutation(num_blocks - 1)
         self.tables = blocks.reshape(len(self.sequences), width).astype(np.int32)
         runner = self.runner
-        self.kv = KVStore(num_blocks, self.block_size, runner.layers, runner.dtype, runner.device)
+        self.kv = KVStore(
+            num_blocks, self.block_size, runner.layers, runner.kv_dtype, runner.device
+        )
 
     def pack(self, pieces: Mapping[int, tuple[int, int]]) -> PackedBatch:
         """Tokens start … stop of some sequences, logits wanted of all."""

@@ -84,6 +84,7 @@ inline void finish(const Heads& heads, const Rows& rows, int64_t query, int64_t 
 
 // One thread's memory for an item: everything its rows (a query's heads of one key-value head,
 // query after query) keep between chunks, one chunk's keys and values, one tile's scores.
+template <typename KV>
 class Desk {
   public:
     void reach(int64_t num_rows, int64_t head_dim) {
@@ -99,9 +100,9 @@ class Desk {
     std::vector<float> queries, sums, best, total;
     std::vector<float> before;  // a tile's sums before a chunk
     std::vector<float> keys;  // by kTileWidth keys: [D, kTileWidth]
-    std::vector<float> wide;  // [kChunk, D]: values that are not stored as float
+    std::vector<float> wide;  // [kChunk, D]: values that several tiles read, as floats
     int64_t slots[kChunk];
-    const float* values[kChunk];
+    Row<KV> values[kChunk];
     float scores[kTileHeight * kChunk];
 };
 
@@ -109,7 +110,7 @@ template <typename KV>
 class ItemReader {
   public:
     ItemReader(const Heads& heads, const Plan& plan, const Item& item, int64_t kv_head,
-               const Memory<KV>& keys, const Memory<KV>& values, Desk& desk)
+               const Memory<KV>& keys, const Memory<KV>& values, Desk<KV>& desk)
         : heads_(heads), plan_(plan), paging_(plan.paging), item_(item), kv_head_(kv_head),
           keys_(keys), values_(values), desk_(desk) {}
 
@@ -178,8 +179,9 @@ class ItemReader {
         start += (all.begin - start) / kLanes * kLanes;
         const int64_t count = all.end - start;
         locate(plan_.order[end - 1], start, count);  // it has the most keys
-        lay_out(count);
         const int64_t rows = num_rows(begin, end);
+        is_wide_ = rows > kTileHeight && !std::is_same_v<KV, float>;
+        lay_out(count);
         for (int64_t tile = 0; tile < rows; tile += kTileHeight)
             attend_tile(begin, tile, std::min<int64_t>(kTileHeight, rows - tile), start);
     }
@@ -210,31 +212,41 @@ class ItemReader {
         const int64_t size = heads_.head_dim;
         const auto slot = [&](int64_t j) { return desk_.slots[std::min(j, count - 1)]; };
         for (int64_t j = 0; j < count; j += kLanes) {
-            float* to = desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth;
             Row<KV> rows[kLanes];
             for (int64_t k = 0; k < kLanes; ++k) {
                 keys_.fetch(slot(j + k + kLanes), kv_head_);
                 rows[k] = keys_.row(slot(j + k), kv_head_);
             }
-            for (int64_t d = 0; d < size; d += kLanes) {
-                Vec columns[kLanes];
-                for (int64_t k = 0; k < kLanes; ++k) columns[k] = rows[k].at(d);
-                transpose(columns, to + d * kTileWidth, kTileWidth);
-            }
+            turn(rows, desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth);
         }
         for (int64_t j = 0; j < count; ++j) {
             values_.fetch(slot(j + kLanes), kv_head_);
-            desk_.values[j] = widened(values_.row(slot(j), kv_head_), j);
+            desk_.values[j] = values_.row(slot(j), kv_head_);
+            if constexpr (!std::is_same_v<KV, float>)
+                for (int64_t d = 0; is_wide_ && d < size; d += kLanes)
+                    store(desk_.wide.data() + j * size + d, desk_.values[j].at(d));
         }
     }
 
-    const float* widened(const Row<KV>& row, int64_t j) {
-        if constexpr (std::is_same_v<KV, float>) {
-            return row.values;
-        } else {
-            float* to = desk_.wide.data() + j * heads_.head_dim;
-            for (int64_t d = 0; d < heads_.head_dim; d += kLanes) store(to + d, row.at(d));
-            return to;
+    // Sixteen keys, element d of all of them at to[d * kTileWidth].
+    void turn(const Row<KV>* rows, float* to) const {
+        const int64_t size = heads_.head_dim;
+        const auto keep = [&](int64_t d, Vec value) { store(to + d * kTileWidth, value); };
+        int64_t d = 0;
+        Vec columns[kLanes];
+        // Two bfloat16 are turned as one word.
+        if constexpr (std::is_same_v<KV, BFloat16>)
+            for (; d + 2 * kLanes <= size; d += 2 * kLanes) {
+                for (int64_t k = 0; k < kLanes; ++k)
+                    columns[k] = load(reinterpret_cast<const float*>(rows[k].values + d));
+                transpose(columns, [&](int64_t i, Vec words) {
+                    keep(d + 2 * i, (Vec)((BitVec)words << 16));
+                    keep(d + 2 * i + 1, (Vec)((BitVec)words & 0xffff0000u));
+                });
+            }
+        for (; d < size; d += kLanes) {
+            for (int64_t k = 0; k < kLanes; ++k) columns[k] = rows[k].at(d);
+            transpose(columns, [&](int64_t i, Vec value) { keep(d + i, value); });
         }
     }
 
@@ -277,11 +289,18 @@ class ItemReader {
     // Add the values of a range of the chunk, weighted for each row, to the rows' sums.
     void add_values(int64_t height, const float* weights, Range range, float* sums) {
         const int64_t size = heads_.head_dim;
-        const float* const* values = desk_.values + range.begin;
+        const auto add = [&](int64_t d, const auto& values) {
+            accumulate_tile<false>(height, std::min(kTileWidth, size - d) / kLanes,
+                                   weights + range.begin, kChunk, range.end - range.begin, values,
+                                   sums + d, size);
+        };
+        const float* wide = desk_.wide.data() + range.begin * size;
+        const Row<KV>* rows = desk_.values + range.begin;
         for (int64_t d = 0; d < size; d += kTileWidth)
-            accumulate_tile(height, std::min(kTileWidth, size - d) / kLanes,
-                            weights + range.begin, kChunk, range.end - range.begin,
-                            [=](int64_t j) { return values[j] + d; }, sums + d, size);
+            if (is_wide_)
+                add(d, [=](int64_t j, int64_t v) { return load(wide + j * size + d + v); });
+            else
+                add(d, [=](int64_t j, int64_t v) { return rows[j].at(d + v); });
     }
 
     bool is_finite(const float* sums) const {
@@ -295,10 +314,10 @@ class ItemReader {
         for (int64_t j = 0; j < padded; j += kTileWidth) {
             const float* panel = desk_.keys.data() + j * size;
             const int64_t width = std::min(kTileWidth, padded - j);
-            for (int64_t m = 0; m < height; ++m)
-                std::fill_n(scores + m * kChunk + j, width, 0.f);
-            accumulate_tile(height, width / kLanes, queries, size, size,
-                            [=](int64_t d) { return panel + d * kTileWidth; }, scores + j, kChunk);
+            accumulate_tile<true>(
+                height, width / kLanes, queries, size, size,
+                [=](int64_t d, int64_t v) { return load(panel + d * kTileWidth + v); },
+                scores + j, kChunk);
         }
     }
 
@@ -331,7 +350,8 @@ class ItemReader {
     const Item item_;
     const int64_t kv_head_;
     const Memory<KV>&keys_, &values_;
-    Desk& desk_;
+    Desk<KV>& desk_;
+    bool is_wide_ = false;  // the chunk's values stand as floats, because several tiles read them
 };
 
 // One query and head from its parts, in order.
@@ -359,7 +379,7 @@ inline void merge(const Heads& heads, const Plan& plan, const Rows& rows, int64_
 template <typename KV>
 void attend(const Heads& heads, const Plan& plan, const Rows& rows, const Memory<KV>& keys,
             const Memory<KV>& values) {
-    thread_local Desk desk;
+    thread_local Desk<KV> desk;
     const int64_t count = static_cast<int64_t>(plan.items.size()) * heads.num_kv_heads;
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < count; ++i) {

@@ -13,21 +13,22 @@ constexpr int kTileHeight = 1;
 constexpr int kTileVecs = 4;
 constexpr int64_t kTileWidth = kTileVecs * kLanes;
 
-// out[m][...] += sum over i of a[m][i] * b(i)[...], for ROWS rows of VECS vectors. Each sum runs in
-// the order of i, whatever its place in the tile.
-template <int ROWS, int VECS, typename B>
+// out[m][...] += or, with FRESH, = the sum over i of a[m][i] * b(i, ...), for ROWS rows of VECS
+// vectors: b(i, d) are the elements d ... d + 15 of row i. Each sum runs in the order of i,
+// whatever its place in the tile.
+template <bool FRESH, int ROWS, int VECS, typename B>
 inline void accumulate(const float* a, int64_t a_row, int64_t count, const B& b, float* out,
                        int64_t out_row) {
     Vec sums[ROWS][VECS];
 #pragma GCC unroll 6
     for (int m = 0; m < ROWS; ++m)
 #pragma GCC unroll 4
-        for (int v = 0; v < VECS; ++v) sums[m][v] = load(out + m * out_row + v * kLanes);
+        for (int v = 0; v < VECS; ++v)
+            sums[m][v] = FRESH ? Vec{} : load(out + m * out_row + v * kLanes);
     for (int64_t i = 0; i < count; ++i) {
-        const float* from = b(i);
         Vec parts[VECS];
 #pragma GCC unroll 4
-        for (int v = 0; v < VECS; ++v) parts[v] = load(from + v * kLanes);
+        for (int v = 0; v < VECS; ++v) parts[v] = b(i, v * kLanes);
 #pragma GCC unroll 6
         for (int m = 0; m < ROWS; ++m) {
             const Vec value = all(a[m * a_row + i]);
@@ -41,35 +42,35 @@ inline void accumulate(const float* a, int64_t a_row, int64_t count, const B& b,
         for (int v = 0; v < VECS; ++v) store(out + m * out_row + v * kLanes, sums[m][v]);
 }
 
-template <int ROWS, typename B>
+template <bool FRESH, int ROWS, typename B>
 inline void accumulate_rows(int64_t vecs, const float* a, int64_t a_row, int64_t count, const B& b,
                             float* out, int64_t out_row) {
     switch (vecs) {
-        case 1: return accumulate<ROWS, 1>(a, a_row, count, b, out, out_row);
-        case 2: return accumulate<ROWS, 2>(a, a_row, count, b, out, out_row);
-        case 3: return accumulate<ROWS, 3>(a, a_row, count, b, out, out_row);
-        default: return accumulate<ROWS, 4>(a, a_row, count, b, out, out_row);
+        case 1: return accumulate<FRESH, ROWS, 1>(a, a_row, count, b, out, out_row);
+        case 2: return accumulate<FRESH, ROWS, 2>(a, a_row, count, b, out, out_row);
+        case 3: return accumulate<FRESH, ROWS, 3>(a, a_row, count, b, out, out_row);
+        default: return accumulate<FRESH, ROWS, 4>(a, a_row, count, b, out, out_row);
     }
 }
 
 // As ``accumulate`` for up to kTileHeight rows and kTileVecs vectors.
-template <typename B>
+template <bool FRESH, typename B>
 inline void accumulate_tile(int64_t rows, int64_t vecs, const float* a, int64_t a_row,
                             int64_t count, const B& b, float* out, int64_t out_row) {
     switch (rows) {
-        case 1: return accumulate_rows<1>(vecs, a, a_row, count, b, out, out_row);
+#define WEFT_CASE(R) \
+    case R: return accumulate_rows<FRESH, R>(vecs, a, a_row, count, b, out, out_row);
+        WEFT_CASE(1)
 #ifdef __AVX512F__
-        case 2: return accumulate_rows<2>(vecs, a, a_row, count, b, out, out_row);
-        case 3: return accumulate_rows<3>(vecs, a, a_row, count, b, out, out_row);
-        case 4: return accumulate_rows<4>(vecs, a, a_row, count, b, out, out_row);
-        case 5: return accumulate_rows<5>(vecs, a, a_row, count, b, out, out_row);
-        case 6: return accumulate_rows<6>(vecs, a, a_row, count, b, out, out_row);
+        WEFT_CASE(2) WEFT_CASE(3) WEFT_CASE(4) WEFT_CASE(5) WEFT_CASE(6)
 #endif
+#undef WEFT_CASE
     }
 }
 
-// to[i * to_row + j] = element i of column j, of sixteen columns of sixteen.
-inline void transpose(Vec* columns, float* to, int64_t to_row) {
+// keep(i, v): v[j] is element i of column j, of sixteen columns of sixteen.
+template <typename Keep>
+inline void transpose(Vec* columns, const Keep& keep) {
     constexpr IntVec low1{0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29};
     constexpr IntVec high1{2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31};
     constexpr IntVec low2{0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
@@ -94,10 +95,10 @@ inline void transpose(Vec* columns, float* to, int64_t to_row) {
         const Vec left_odd = __builtin_shuffle(b[e], b[4 + e], odd);
         const Vec right_even = __builtin_shuffle(b[8 + e], b[12 + e], even);
         const Vec right_odd = __builtin_shuffle(b[8 + e], b[12 + e], odd);
-        store(to + e * to_row, __builtin_shuffle(left_even, right_even, even));
-        store(to + (4 + e) * to_row, __builtin_shuffle(left_odd, right_odd, even));
-        store(to + (8 + e) * to_row, __builtin_shuffle(left_even, right_even, odd));
-        store(to + (12 + e) * to_row, __builtin_shuffle(left_odd, right_odd, odd));
+        keep(e, __builtin_shuffle(left_even, right_even, even));
+        keep(4 + e, __builtin_shuffle(left_odd, right_odd, even));
+        keep(8 + e, __builtin_shuffle(left_even, right_even, odd));
+        keep(12 + e, __builtin_shuffle(left_odd, right_odd, odd));
     }
 }
 

@@ -67,7 +67,14 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices itself rather than in emulation."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch has no public question for this.
-    has_amx = bool(torch.cpu._is_amx_tile_supported())  # pyright: ignore[reportPrivateUsage]
+    # torch has no public question for this, nor for the next.
     has_avx = bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
-    return has_amx or has_avx
+    return has_avx or has_matrix_unit(device)
+
+
+def has_matrix_unit(device: torch.device) -> bool:
+    """Whether the processor multiplies whole tiles of bfloat16 (AMX), which torch makes use of:
+    sixteen times as fast as by the vector."""
+    return device.type == "cpu" and bool(
+        torch.cpu._is_amx_tile_supported()  # pyright: ignore[reportPrivateUsage]
+    )

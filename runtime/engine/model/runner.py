@@ -26,7 +26,7 @@ from weft.runtime.engine.model.placement import (
     choose_device,
     choose_dtype,
     choose_kv_dtype,
-    has_bfloat16,
+    has_matrix_unit,
     wants_int8,
 )
 from weft.runtime.engine.model.torch_decoder import TorchDecoder
@@ -208,8 +208,8 @@ def best_path(
     reason = why_not_native(config, family, device)
     if int8_parts and reason:
         raise _no_int8(int8_parts, reason)
-    is_emulated = dtype == torch.float32 or not has_bfloat16(device)
-    if reason or not (is_emulated or int8_parts):
+    is_faster_by_torch = dtype == torch.bfloat16 and has_matrix_unit(device)
+    if reason or (is_faster_by_torch and not int8_parts):
         return "fused"
     try:
         load_kernels()

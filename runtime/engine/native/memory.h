@@ -7,10 +7,6 @@
 #include <cmath>
 #include <type_traits>
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
-
 #include "vectors.h"
 
 namespace weft {

@@ -9,10 +9,6 @@
 // batch has a say in it.
 #pragma once
 
-#ifdef __AVX512VNNI__
-#include <immintrin.h>
-#endif
-
 #include "product.h"
 
 namespace weft {
@@ -160,7 +156,6 @@ void sum_tile(const RoundedRows<Format>& rows, int64_t first, const int32_t* pan
     constexpr int64_t block_words = RoundedRows<Format>::kBlockWords;
     const int32_t* x = rows.values + first * rows.words;
     const char* next = ahead.start;
-    for (int m = 0; m < 2 * ROWS; ++m) totals[m] = Vec{};
     for (int64_t block = 0; block < rows.blocks; ++block) {
         const float* scales = reinterpret_cast<const float*>(panel);
         const int64_t count = std::min(block_words, rows.words - block * block_words);
@@ -186,8 +181,13 @@ void sum_tile(const RoundedRows<Format>& rows, int64_t first, const int32_t* pan
 #pragma GCC unroll 12
         for (int m = 0; m < ROWS; ++m) {
             const Vec scale = all(rows.scales[(first + m) * rows.blocks + block]);
-            totals[2 * m] += __builtin_convertvector(low[m], Vec) * (low_scales * scale);
-            totals[2 * m + 1] += __builtin_convertvector(high[m], Vec) * (high_scales * scale);
+            for (int half = 0; half < 2; ++half) {
+                Vec& total = totals[2 * m + half];
+                const IntVec sum = half ? high[m] : low[m];
+                total = multiply_add(__builtin_convertvector(sum, Vec),
+                                     (half ? high_scales : low_scales) * scale,
+                                     block ? total : Vec{});
+            }
         }
     }
 }

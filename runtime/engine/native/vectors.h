@@ -1,6 +1,10 @@
 // Sixteen floats at a time, in GCC's and Clang's vector types: the compiler maps them to whatever
-// the processor has, so that no instruction set is named here.
+// the processor has.
 #pragma once
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #include <cstdint>
 #include <cstring>
@@ -56,6 +60,18 @@ inline void store(BFloat16* to, Vec value) {
 
 // Not Vec{} + value: that is an addition, which keeps the compiler from loading and spreading at once.
 inline Vec all(float v) { return Vec{v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v}; }
+
+// one * other + more, rounded once. Left to itself a compiler may do so in one copy of a loop and
+// round twice in another.
+inline Vec multiply_add(Vec one, Vec other, Vec more) {
+#ifdef __AVX512F__
+    return (Vec)_mm512_fmadd_ps((__m512)one, (__m512)other, (__m512)more);
+#else
+    for (int lane = 0; lane < kLanes; ++lane)
+        more[lane] = __builtin_fmaf(one[lane], other[lane], more[lane]);
+    return more;
+#endif
+}
 
 inline Vec greater(Vec one, Vec other) { return one > other ? one : other; }
 

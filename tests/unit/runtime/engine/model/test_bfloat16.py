@@ -22,9 +22,10 @@ from tests.unit.runtime.engine.model.cases import (
     reference_logits,
     with_and_without_prefix,
 )
-from weft.runtime.engine.model import ModelRunner
+from weft.runtime.engine.model import ModelRunner, placement
 from weft.runtime.engine.model import runner as runner_module
 from weft.runtime.engine.model.native import has_fast_bfloat16
+from weft.runtime.machine import cpu_features
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -70,15 +71,21 @@ def test_the_engine_computes_in_it_where_that_is_faster(
 ) -> None:
     narrow_model("qwen3-wide", 2).save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
-    monkeypatch.setattr(runner_module, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(placement, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(runner_module, "has_matrix_unit", lambda _: False)
     monkeypatch.setattr(runner_module, "has_fast_bfloat16", lambda: is_fast)
     runner = ModelRunner.load(tmp_path, device="cpu")
     assert runner.path == "native"
     assert runner.dtype == (torch.bfloat16 if is_fast else torch.float32)
 
 
+def test_a_matrix_unit_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "has_matrix_unit", lambda _: True)
+    narrow = ModelRunner.load(narrow_model("llama", 0), device="cpu")
+    assert narrow.path == "fused"
+    wide = ModelRunner.load(random_model(config_of("llama"), 0), device="cpu")
+    assert wide.path == "native"
+
+
 def test_the_kernels_know_the_processor() -> None:
-    flags = (
-        Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    )
-    assert has_fast_bfloat16() == ("avx512_vnni" in flags)
+    assert has_fast_bfloat16() == ("avx512_vnni" in cpu_features())

@@ -27,6 +27,7 @@ from tests.unit.runtime.engine.model.cases import (
     runner_of,
     with_and_without_prefix,
 )
+from weft.cache.kv_store import LayerKV
 from weft.cache.rounding import round_rows
 from weft.errors import ModelLoadError, UnsupportedFeature
 from weft.runtime.engine import EngineConfig, open_engine
@@ -69,11 +70,13 @@ def test_logits_are_those_of_rounded_keys_and_values(
     assert to_exact < 0.02
 
 
-def test_the_kernels_round_as_the_store_does() -> None:
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("factor", [1.0, 1e-36, 3e38], ids=["usual", "tiny", "infinite"])
+def test_the_kernels_round_as_the_store_does(factor: float) -> None:
     model = random_model(config_of("qwen3-wide"), 1)
-    [tokens] = random_sequences(rng, [50])
-    layers = []
+    # Values of the second head; those of the first layer depend on no attention.
+    cast(Any, model).model.layers[0].self_attn.v_proj.weight.data[32:] *= factor
+    [tokens] = random_sequences(np.random.default_rng(1), [50])
+    layers: list[LayerKV] = []
     for kv_dtype in KV_DTYPES:
         packer = Packer(runner_of(model, kv_dtype=kv_dtype), [tokens], np.random.default_rng(1))
         packer.run([{0: (0, 50)}])
@@ -85,10 +88,13 @@ def test_the_kernels_round_as_the_store_does() -> None:
         (wide.values_NHD, narrow.values_NHD, narrow.value_scales_NH),
     ):
         rounded = round_rows(exact_NHD)
-        assert torch.equal(scales_NH, rounded.scales_TH)
-        steps_NHD = (rows_NHD.int() - rounded.values_THD.int()).abs()
+        assert torch.equal(scales_NH.isnan(), rounded.scales_TH.isnan())
+        assert torch.equal(scales_NH.nan_to_num(0), rounded.scales_TH.nan_to_num(0))
+        steps_NHD = (rows_NHD.int() - rounded.values_THD.int())[~scales_NH.isnan()].abs()
         # Half way between two steps a product that is rounded on its own may fall elsewhere.
         assert int(steps_NHD.max()) <= 1 and int(steps_NHD.sum()) <= 2
+    assert bool(narrow.value_scales_NH[:, 1].isnan().any()) == (factor == 3e38)
+    assert bool(narrow.value_scales_NH[:, 1].any()) == (factor != 1e-36)
 
 
 @pytest.mark.parametrize("name", NATIVE_CASES)

@@ -65,7 +65,7 @@ def test_what_a_query_may_not_see_has_no_say(
     """A NaN spoils those that see it, and nobody who reads the same chunk."""
     num_queries = len(scene.queries.views)
     seen = [seen_slots(scene, query, window) for query in range(num_queries)]
-    slots = sorted(set().union(*seen)) or [0]
+    slots = sorted(frozenset[int]().union(*seen)) or [0]
     bad = set(data.draw(st.lists(st.sampled_from(slots), min_size=1, max_size=3)))
     clean, spoilt = fast(scene, window), fast(scene.poisoned(bad), window)
     for query in range(num_queries):

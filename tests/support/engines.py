@@ -29,7 +29,12 @@ async def opened(folder: Path, config: EngineConfig | None = None) -> AsyncGener
 @asynccontextmanager
 async def guessing(folder: Path, config: EngineConfig) -> AsyncGenerator[Engine]:
     """An engine that guesses ahead wherever it can: by its clock that never takes time."""
-    runner = ModelRunner.load(folder, dtype=config.dtype, deterministic=config.is_deterministic)
+    runner = ModelRunner.load(
+        folder,
+        dtype=config.dtype,
+        deterministic=config.is_deterministic,
+        kv_dtype=config.kv_dtype,
+    )
     tokenizer = ChatTokenizer.load(folder)
     engine = EmbeddedEngine(runner, tokenizer, config, name="guessing", clock=lambda: 0.0)
     try:

@@ -40,8 +40,9 @@ def build_tokenizer(vocab_size: int = 384) -> PreTrainedTokenizerFast:
     )
 
 
-def build_checkpoint(folder: Path, *, seed: int = 0) -> Path:
-    """Write a two-layer random Qwen3 and its tokenizer into ``folder``."""
+def build_checkpoint(folder: Path, *, seed: int = 0, head_dim: int = 8) -> Path:
+    """Write a two-layer random Qwen3 and its tokenizer into ``folder``; the engine's own kernels
+    compute it where its heads have a multiple of 16 values."""
     fast = build_tokenizer()
     torch.manual_seed(seed)
     config = Qwen3Config(
@@ -51,7 +52,7 @@ def build_checkpoint(folder: Path, *, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=8,
+        head_dim=head_dim,
         max_position_embeddings=512,
         initializer_range=0.4,
         tie_word_embeddings=True,

@@ -114,3 +114,26 @@ def test_memory_that_is_not_there_is_refused() -> None:
     shape = KVShape(num_kv_heads=1 << 20, head_dim=1 << 20)
     with pytest.raises(InvalidRequest, match="smaller KV budget"):
         KVStore(1 << 10, 1 << 10, [shape], torch.float32, "cpu")
+
+
+def test_in_int8_every_head_of_a_token_has_its_scale() -> None:
+    made = store(dtype=torch.int8)
+    k = torch.zeros(2, 2, 3)
+    k[0, 1] = torch.tensor([1.0, -2.0, 0.5])
+    made.write(0, torch.tensor([9, 4]), k, 10 * k)
+    layer = made.layer(0)
+    assert layer.keys_NHD[9].tolist() == [[0, 0, 0], [64, -127, 32]]
+    assert layer.key_scales_NH is not None and layer.value_scales_NH is not None
+    assert layer.key_scales_NH.nonzero().tolist() == [[9, 1]]
+    keys, values = made.gather(0, torch.tensor([4, 9]))
+    assert keys.dtype == torch.float32 and not keys[0].any()
+    assert (keys[1] - k[0]).abs().max() <= 2 / 254
+    torch.testing.assert_close(values, 10 * keys)
+
+
+def test_int8_takes_a_byte_for_a_value_and_a_float_for_a_row() -> None:
+    made = store(6, torch.int8)
+    token_bytes = 2 * 2 * (3 + 4) + 2 * 1 * (5 + 4)
+    assert KVStore.block_bytes(4, LAYERS, torch.int8) == 4 * token_bytes
+    assert made.size_bytes == 24 * token_bytes
+    assert KVStore.num_blocks_in(8 * token_bytes + 7, 4, LAYERS, torch.int8) == 2

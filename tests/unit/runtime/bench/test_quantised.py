@@ -20,18 +20,31 @@ from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 
 SIZES = {"stored": 80.0, "int8": 50.0}
+TOKEN_BYTES = {"auto": 640.0, "int8": 160.0}
+SECONDS = {"auto": 0.5, "int8": 0.25}
+DIVERGENCES = {("int8", "auto"): 0.5, ("stored", "int8"): 0.125}
+SHARES = {("stored", "auto"): 0.5, ("int8", "auto"): 0.25, ("stored", "int8"): 0.375}
 
 
 class FakeDriver:
-    """Knows memory by weights, and one divergence."""
+    """Knows memory, seconds and divergences by what is of 8 bits."""
 
     dialogues: list[list[dict[str, str]]]
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        if operation == "resident":
-            return SIZES[arguments["weights"]]
-        FakeDriver.dialogues = arguments["dialogues"]
-        return {"kl": 0.5, "agreement": 1.0}
+        match operation:
+            case "resident":
+                return SIZES[arguments["weights"]]
+            case "prepare":
+                return TOKEN_BYTES[arguments["kv_dtype"]]
+            case "step":
+                return SECONDS[arguments["kv_dtype"]]
+            case _:
+                FakeDriver.dialogues = arguments["dialogues"]
+                return {
+                    kind: {"kl": DIVERGENCES[each["weights"], each["kv_dtype"]], "agreement": 1.0}
+                    for kind, each in arguments["changes"].items()
+                }
 
     def __enter__(self) -> FakeDriver:
         return self
@@ -51,8 +64,8 @@ def raced(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
         assert suffix == "_int8" and deadline > time.monotonic()
         contenders.extend(entered)
 
-    def evaluate(weights: str, _: int) -> Mapping[str, Mapping[str, float]]:
-        return {"countdown": {"greedy": 0.25 if weights == "int8" else 0.5}}
+    def evaluate(changes: Mapping[str, str], _: int) -> Mapping[str, Mapping[str, float]]:
+        return {"countdown": {"greedy": SHARES[changes["weights"], changes["kv_dtype"]]}}
 
     def open_fake(*_: object, **__: object) -> FakeDriver:
         return FakeDriver()
@@ -78,8 +91,15 @@ def test_figures_are_against_stored_weights(raced: list[Contender]) -> None:
         "m9_int8_bytes_vs_bf16": 0.625,
         "m9_int8_kl": 0.5,
         "m9_int8_agreement": 1.0,
+        "m9_int8kv_kl": 0.125,
+        "m9_int8kv_agreement": 1.0,
+        "m9_int8kv_bytes_per_token": 160.0,
+        "m9_int8kv_bytes_per_token_vs_auto": 0.25,
+        "m9_int8kv_decode_4k_tokens_per_s_b8": 32.0,
+        "m9_int8kv_decode_4k_vs_auto_b8": 2.0,
         "mini_accuracy_countdown": 0.5,
         "mini_int8_accuracy_countdown": 0.25,
+        "mini_int8kv_accuracy_countdown": 0.375,
     }
     assert figures == expected
     assert ["system", "user"] in [[m["role"] for m in each] for each in FakeDriver.dialogues]
@@ -97,7 +117,7 @@ def test_without_mini_no_answers_are_counted(
 def test_a_failed_evaluation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantised, "EVAL", ("-c", "import sys; sys.exit('no model')"))
     with pytest.raises(EngineError, match="no model"):
-        quantised._evaluate("int8", 0)  # pyright: ignore[reportPrivateUsage]
+        quantised._evaluate(quantised.STORED, 0)  # pyright: ignore[reportPrivateUsage]
 
 
 def driver() -> Mapping[str, Callable[..., Any]]:
@@ -110,10 +130,15 @@ def test_the_driver_sees_what_rounding_does(tmp_path: Path) -> None:
     shape = replace(TINY, head_dim=16, hidden_size=32, intermediate_size=32)
     folder = str(write_checkpoint(tmp_path / "tiny", shape, seed=0))
     dialogue = [{"role": "user", "content": "Hello."}]
-    found = driver()["divergence"](model=folder, dialogues=[dialogue] * 2, num_tokens=5, seed=0)
-    assert 0 < found["kl"] <= found["kl_p99"] < 1e-3
-    assert 0 < found["logit_max_abs"] < 0.1
-    assert 0.5 <= found["agreement"] <= 1
+    changes = {**quantised.CHANGES, "nothing": quantised.STORED}
+    found = driver()["divergence"](
+        model=folder, changes=changes, dialogues=[dialogue] * 2, num_tokens=5, seed=0
+    )
+    for kind in quantised.CHANGES:
+        assert 0 < found[kind]["kl"] <= found[kind]["kl_p99"] < 1e-3
+        assert 0 < found[kind]["logit_max_abs"] < 0.1
+        assert 0.5 <= found[kind]["agreement"] <= 1
+    assert found["nothing"]["kl"] == found["nothing"]["logit_max_abs"] == 0
 
 
 @pytest.mark.slow
@@ -121,3 +146,14 @@ def test_memory_grows_with_the_model(tmp_path: Path) -> None:
     shape = replace(TINY, head_dim=16, hidden_size=1024, intermediate_size=4096)
     folder = str(write_checkpoint(tmp_path / "tiny", shape, seed=0))
     assert driver()["resident"](model=folder, weights="int8") > 1024 * 4096 * 3
+
+
+@pytest.mark.slow
+def test_memories_of_both_kinds_are_decoded_over(tmp_path: Path) -> None:
+    shape = replace(TINY, head_dim=16, hidden_size=32, intermediate_size=32)
+    folder = str(write_checkpoint(tmp_path / "tiny", shape, seed=0))
+    operations = driver()
+    for kv_dtype, token_bytes in (("int8", 2 * (16 + 4)), ("auto", 2 * 16 * 4)):
+        asked = {"model": folder, "context": 40, "batch": 3, "seed": 0}
+        assert operations["prepare"](kv_dtype=kv_dtype, **asked) == token_bytes
+        assert operations["step"](kv_dtype=kv_dtype, times=2) > 0

@@ -42,7 +42,13 @@ def test_no_command_shows_help() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["frobnicate"], ["run"], ["run", "x.py", "--seed", "-1"], ["runs", "ls", "--limit", "0"]],
+    [
+        ["frobnicate"],
+        ["run"],
+        ["run", "x.py", "--seed", "-1"],
+        ["run", "x.py", "--kv-dtype", "int4"],
+        ["runs", "ls", "--limit", "0"],
+    ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)

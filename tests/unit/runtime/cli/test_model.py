@@ -66,3 +66,12 @@ def test_eval_of_an_unknown_skill_exits_with_2(problems: Path) -> None:
     result = weft("eval", "scripted://", "--problems", str(problems), "--skill", "cuont")
     assert result.exit_code == 2
     assert "Did you mean 'count'?" in result.stderr
+
+
+@pytest.mark.parametrize(("option", "said"), [("--weights", "weights"), ("--kv-dtype", "kv_dtype")])
+def test_eval_of_a_model_that_8_bits_do_not_serve_is_refused(
+    problems: Path, tiny_checkpoint: Path, option: str, said: str
+) -> None:
+    result = weft("eval", str(tiny_checkpoint), "--problems", str(problems), option, "int8")
+    assert result.exit_code == 2
+    assert f"{said}='int8': its heads have 8 values" in " ".join(result.stderr.split())

@@ -161,6 +161,16 @@ def test_engine_that_is_not_there_is_a_callers_mistake(folder: Path) -> None:
         assert "cannot be read" in result.stderr
 
 
+@pytest.mark.parametrize(("option", "said"), [("--weights", "weights"), ("--kv-dtype", "kv_dtype")])
+def test_model_that_8_bits_do_not_serve_is_a_callers_mistake(
+    folder: Path, tiny_checkpoint: Path, option: str, said: str
+) -> None:
+    engine = ("--engine", str(tiny_checkpoint), option, "int8")
+    result = weft("run", "team.py:brief", "--set", "topic=x", *engine)
+    assert result.exit_code == 2
+    assert f"{said}='int8': its heads have 8 values" in " ".join(result.stderr.split())
+
+
 def test_run_is_recorded_and_listed(folder: Path) -> None:
     ran = json.loads(run("team.py:brief", "--set", "topic=tea", "--json").stdout)
     run("team.py:broken", "--set", "topic=tea")

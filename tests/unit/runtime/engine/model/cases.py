@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -14,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from weft.cache.kv_store import KVStore
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.config import KVDTypeName
 from weft.runtime.engine.model import ComputePath, ModelRunner
 
 VOCAB = 97
@@ -133,10 +135,21 @@ def random_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
 
 
 def runner_of(
-    model: PreTrainedModel, *, deterministic: bool = False, path: ComputePath | None = None
+    model: PreTrainedModel,
+    *,
+    deterministic: bool = False,
+    path: ComputePath | None = None,
+    kv_dtype: KVDTypeName = "auto",
 ) -> ModelRunner:
     """A runner over a copy: the model itself stays transformers' own."""
-    return ModelRunner.load(copy.deepcopy(model), deterministic=deterministic, path=path)
+    return ModelRunner.load(
+        copy.deepcopy(model), deterministic=deterministic, path=path, kv_dtype=kv_dtype
+    )
+
+
+def distance(got: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Relative to what was wanted."""
+    return math.sqrt(float((got - wanted).square().sum() / wanted.square().sum()))
 
 
 def reference_logits(model: PreTrainedModel, tokens: Iterable[int]) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +17,7 @@ from tests.unit.runtime.engine.model.cases import (
     NATIVE_CASES,
     Packer,
     config_of,
+    distance,
     random_model,
     random_sequences,
     random_ticks,
@@ -53,11 +53,6 @@ def rounded(model: PreTrainedModel) -> PreTrainedModel:
 def _round_input(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
     [x] = inputs
     return round_weight(x.flatten(0, -2), INT8).restore().view(x.shape)
-
-
-def distance(got: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Relative to what was wanted."""
-    return math.sqrt(float((got - wanted).square().sum() / wanted.square().sum()))
 
 
 @pytest.mark.parametrize("name", NATIVE_CASES)

@@ -16,6 +16,7 @@ from tests.unit.runtime.engine.model.cases import (
     NATIVE_CASES,
     Packer,
     config_of,
+    distance,
     random_model,
     random_sequences,
     reference_logits,
@@ -83,5 +84,4 @@ def test_a_narrow_cache_stays_near() -> None:
     runner = ModelRunner.load(copy.deepcopy(model), dtype="bfloat16", device="cpu", path="native")
     assert runner.dtype == torch.bfloat16
     [got] = Packer(runner, [tokens], rng).run([{0: (0, 25)}, {0: (25, 40)}])
-    distance = float((got - wanted).square().sum() / wanted.square().sum()) ** 0.5
-    assert 1e-4 < distance < 0.05
+    assert 1e-4 < distance(got, wanted) < 0.05

@@ -21,12 +21,14 @@ from tests.unit.runtime.engine.model.cases import (
     runner_of,
 )
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.config import KVDTypeName
 from weft.runtime.engine.model import ComputePath, ModelRunner
 
 EXACT = [
-    *(pytest.param(case, "native") for case in NATIVE_CASES),
+    *(pytest.param(case, "native", "auto") for case in NATIVE_CASES),
+    *(pytest.param(case, "native", "int8") for case in ("llama", "qwen2-sliding")),
     *(
-        pytest.param(case, "fused", marks=pytest.mark.slow)
+        pytest.param(case, "fused", "auto", marks=pytest.mark.slow)
         for case in ("llama", "mistral-sliding", "gemma2")
     ),
 ]
@@ -77,10 +79,13 @@ def alone(
     return packer.run([{0: (place, place + 1)} for place in range(len(tokens))])[0][-1]
 
 
-@pytest.mark.parametrize(("name", "path"), EXACT)
-def test_a_nodes_bits_are_those_of_its_path(name: str, path: ComputePath) -> None:
+@pytest.mark.parametrize(("name", "path", "kv_dtype"), EXACT)
+def test_a_nodes_bits_are_those_of_its_path(
+    name: str, path: ComputePath, kv_dtype: KVDTypeName
+) -> None:
     rng = np.random.default_rng(0)
-    runner = runner_of(random_model(config_of(name), 0), path=path, deterministic=True)
+    model = random_model(config_of(name), 0)
+    runner = runner_of(model, path=path, deterministic=True, kv_dtype=kv_dtype)
     trees = {0: random_tree(rng, 21, 9), 2: random_tree(rng, 0, 5), 3: random_tree(rng, 14, 1)}
     sequences = random_sequences(rng, [30, 20, 5, 15])
     packer = Packer(runner, sequences, rng)
@@ -132,10 +137,15 @@ def test_windows_count_along_the_path(heads: int, kv_heads: int, window: int) ->
         assert torch.equal(got[node], alone(runner, tokens[tree.places(node)], rng))
 
 
-@pytest.mark.parametrize("path", ["native", "fused"])
-def test_an_accepted_path_goes_on_as_if_it_had_been_decoded(path: ComputePath) -> None:
+@pytest.mark.parametrize(
+    ("path", "kv_dtype"), [("native", "auto"), ("native", "int8"), ("fused", "auto")]
+)
+def test_an_accepted_path_goes_on_as_if_it_had_been_decoded(
+    path: ComputePath, kv_dtype: KVDTypeName
+) -> None:
     rng = np.random.default_rng(3)
-    runner = runner_of(random_model(config_of("llama"), 3), path=path, deterministic=True)
+    model = random_model(config_of("llama"), 3)
+    runner = runner_of(model, path=path, deterministic=True, kv_dtype=kv_dtype)
     [tokens] = random_sequences(rng, [30])
     tree = Tree(base=13, parents=[-1, 0, 0, 2, 1, 3, 3, 6])
     packer = Packer(runner, [tokens], rng)

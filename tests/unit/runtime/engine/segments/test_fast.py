@@ -20,9 +20,11 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def long_scene() -> Scene:
+def long_scene(dtype: torch.dtype = torch.float32) -> Scene:
     """Three queries that see one segment of 9000 keys to different ends, and a short one."""
-    scene = random_scene(1, num_kv_heads=1, block_size=16, max_keys=9000, num_queries=3)
+    scene = random_scene(
+        1, num_kv_heads=1, block_size=16, max_keys=9000, num_queries=3, dtype=dtype
+    )
     long = Segment(block_ids=tuple(range(563)), num_keys=9000)
     short = Segment(block_ids=tuple(range(600, 610)), num_keys=150, offset=9000)
     queries = replace(
@@ -33,15 +35,17 @@ def long_scene() -> Scene:
     return replace(scene, queries=queries)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
 @pytest.mark.parametrize("window", [None, 300, 5000])
-def test_a_long_context_equals_the_definition(window: int | None) -> None:
-    scene = long_scene()
+def test_a_long_context_equals_the_definition(window: int | None, dtype: torch.dtype) -> None:
+    scene = long_scene(dtype)
     for got, exact in zip(fast(scene, window), slow(scene, window), strict=True):
         torch.testing.assert_close(got.double(), exact, atol=1e-4, rtol=0)
 
 
-def test_bits_depend_neither_on_threads_nor_on_company() -> None:
-    scene = long_scene()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8])
+def test_bits_depend_neither_on_threads_nor_on_company(dtype: torch.dtype) -> None:
+    scene = long_scene(dtype)
     torch.set_num_threads(1)
     one = fast(scene)
     torch.set_num_threads(2)

@@ -29,7 +29,6 @@ class Desk:
         """Queue a Job's first sequence; its siblings fork from it once its prompt is computed."""
         self._num_arrivals += 1
         job.arrival = self._num_arrivals
-        self._jobs[job.request.request_id] = job
         num_waiting = len(self._planner.waiting)
         if num_waiting >= self._max_waiting:
             overloaded = EngineOverloaded(
@@ -39,6 +38,7 @@ class Desk:
             for sequence in job.sequences:
                 finish(sequence, "cancelled")
             return
+        self._jobs[job.request.request_id] = job
         first, *job.unforked = job.sequences
         self._planner.add(first)
 
@@ -58,6 +58,8 @@ class Desk:
         delta = take_delta(sequence)
         if delta is not None:
             self._deltas.setdefault(sequence.job, []).append(delta)
+            if delta.finish_reason is not None:
+                self._forget_if_done(sequence.job)
 
     def fail_sequence(self, sequence: Sequence, error: WeftError) -> None:
         """End the whole Request of a sequence that cannot go on."""
@@ -73,16 +75,14 @@ class Desk:
             self._fail(job, error)
 
     def deliver(self) -> None:
-        """Send what was gathered and forget finished Jobs."""
+        """Send what was gathered."""
         if not self._deltas and not self._errors:
             return
-        deliveries: list[Delivery] = []
-        for job in self._deltas.keys() | self._errors.keys():
-            deltas = self._deltas.get(job, [])
-            deliveries.append(Delivery(job.stream, deltas, self._errors.get(job)))
-            request_id = job.request.request_id
-            if job.is_done and self._jobs.get(request_id) is job:
-                del self._jobs[request_id]
+        deliveries = [
+            Delivery(job.stream, deltas, self._errors.pop(job, None))
+            for job, deltas in self._deltas.items()
+        ]
+        deliveries += [Delivery(job.stream, [], error) for job, error in self._errors.items()]
         self._deltas.clear()
         self._errors.clear()
         deliver(deliveries)
@@ -93,6 +93,12 @@ class Desk:
             if not sequence.is_done:
                 self._withdraw(sequence)
                 finish(sequence, "cancelled")
+        self._forget_if_done(job)
+
+    def _forget_if_done(self, job: Job) -> None:
+        request_id = job.request.request_id
+        if job.is_done and self._jobs.get(request_id) is job:
+            del self._jobs[request_id]
 
     def _withdraw(self, sequence: Sequence) -> None:
         """Take a sequence out of the planner; a sibling leads on if it led unforked ones."""

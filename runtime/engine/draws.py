@@ -8,9 +8,8 @@ from typing import NamedTuple
 from weft.runtime.engine.sampling import SamplingRow
 from weft.runtime.engine.sequence import Sequence
 from weft.runtime.engine.speculation import Draft
-from weft.runtime.grammar import Matcher
 
-__all__ = ["Draw", "matchers", "sampling_rows", "wanted_logits"]
+__all__ = ["Draw", "sampling_rows", "wanted_logits"]
 
 
 class Draw(NamedTuple):
@@ -29,30 +28,23 @@ class Draw(NamedTuple):
 def wanted_logits(draws: Seq[Draw]) -> list[int]:
     """The row of logits of each row to draw."""
     found: list[int] = []
-    for draw in draws:
-        found.append(draw.row)
-        if draw.draft is not None:
-            found += range(draw.row + 1, draw.row + draw.num_rows)
-    return found
-
-
-def matchers(draws: Seq[Draw]) -> list[Matcher | None]:
-    """Where each row to draw stands in its grammar."""
-    found: list[Matcher | None] = []
-    for draw in draws:
-        found.append(draw.sequence.matcher)
-        if draw.draft is not None:
-            found += [node.matcher for node in draw.draft.nodes]
+    for _, row, draft in draws:
+        found.append(row)
+        if draft is not None:
+            found += range(row + 1, row + 1 + len(draft))
     return found
 
 
 def sampling_rows(draws: Seq[Draw]) -> list[SamplingRow]:
     """How to draw each row: a guess's as it will be if all above it come true."""
     found: list[SamplingRow] = []
-    for draw in draws:
+    for sequence, _, draft in draws:
         first = len(found) + 1
-        found.append(draw.sequence.row)
-        if draw.draft is not None:
-            for node in draw.draft.nodes:
+        found.append(sequence.row)
+        if draft is not None:
+            if sequence.row.is_likeliest:
+                found += [sequence.row] * len(draft)
+                continue
+            for node in draft.nodes:
                 found.append(found[first + node.parent].ahead(node.token_id))
     return found

@@ -18,6 +18,7 @@ from weft.programs.message import Message
 from weft.programs.request import Delta, Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine.admission import Admission
+from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.inbox import Cancel, Close, Inbox, Submit
 from weft.runtime.engine.kv_budget import kv_budget_bytes
@@ -75,7 +76,7 @@ class EmbeddedEngine:
         self._compiler = GrammarCompiler(
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
-        self._masks = BatchMasks(runner.vocab_size)
+        masks = BatchMasks(runner.vocab_size)
         kv = KVStore(num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device)
         memory = SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache)
         self._loop = EngineLoop(
@@ -83,13 +84,12 @@ class EmbeddedEngine:
             model=runner,
             kv=kv,
             memory=memory,
-            sampler=Sampler(runner.vocab_size, runner.device),
-            masks=self._masks,
+            chooser=Chooser(Sampler(runner.vocab_size, runner.device), masks),
             speculator=Speculator(
                 config=config,
                 memory=memory,
                 kv=kv,
-                masks=self._masks,
+                masks=masks,
                 encode=tokenizer.encode,
                 clock=clock,
             ),
@@ -179,7 +179,6 @@ class EmbeddedEngine:
     async def close(self) -> None:
         self._inbox.post(Close())
         await asyncio.to_thread(self._thread.join)
-        self._masks.close()
         self._compiler.close()
 
     async def _compile(self, spec: GrammarSpec | None) -> CompiledGrammar | None:

@@ -10,18 +10,19 @@ from weft.cache.kv_store import KVStore
 from weft.errors import EngineClosed, EngineDied, EngineError
 from weft.runtime.engine.advance import advance, finish
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.desk import Desk
-from weft.runtime.engine.draws import Draw, matchers, sampling_rows, wanted_logits
+from weft.runtime.engine.draws import Draw
 from weft.runtime.engine.inbox import Cancel, Inbox, Submit
 from weft.runtime.engine.memory import SequenceMemory
-from weft.runtime.engine.packer import pack, wanted_rows
+from weft.runtime.engine.packer import pack, pack_decodes, wanted_rows
 from weft.runtime.engine.planner import Part, Plan, Planner
-from weft.runtime.engine.sampling import Sampled, Sampler
+from weft.runtime.engine.sampling import Sampled
 from weft.runtime.engine.scoring import score_rows
 from weft.runtime.engine.sequence import Sequence
+from weft.runtime.engine.speculation import Draft
 from weft.runtime.engine.speculator import Speculator
-from weft.runtime.grammar import BatchMasks
 
 __all__ = ["EngineLoop", "Model"]
 
@@ -47,8 +48,7 @@ class EngineLoop:
         model: Model,
         kv: KVStore,
         memory: SequenceMemory,
-        sampler: Sampler,
-        masks: BatchMasks,
+        chooser: Chooser,
         speculator: Speculator,
         inbox: Inbox,
     ) -> None:
@@ -56,8 +56,7 @@ class EngineLoop:
         self._model = model
         self._kv = kv
         self._memory = memory
-        self._sampler = sampler
-        self._masks = masks
+        self._chooser = chooser
         self.speculator = speculator
         self._inbox = inbox
         self.planner = Planner(config, memory)
@@ -116,7 +115,6 @@ class EngineLoop:
         assert plan.parts, "there is work, yet nothing could be planned"
         self.speculator.begin(plan)
         draws = self._choose_draws(plan)
-        self._masks.start(matchers(draws))
         logits_RV = self._forward(plan)
         self._score(plan, logits_RV)
         self._settle(plan, draws)
@@ -126,14 +124,19 @@ class EngineLoop:
 
     def _choose_draws(self, plan: Plan) -> list[Draw]:
         """Sequences with nothing pending after this Tick, and siblings that fork from them."""
+        if plan.is_plain:
+            return [Draw(part.sequence, row) for row, part in enumerate(plan.parts)]
         draws: list[Draw] = []
         row = 0
         for part in plan.parts:
-            sequence = part.sequence
-            if part.is_last and sequence.job.score_from is None:
-                draws.append(Draw(sequence, row, part.draft))
-                draws += [Draw(sibling, row) for sibling in self._take_siblings(sequence)]
-            row += len(_rows(part)) + part.num_guesses
+            sequence, num_tokens, draft = part
+            if sequence.job.score_from is not None:
+                row += len(_rows(part))
+            elif num_tokens == len(sequence.tokens) - sequence.num_computed:
+                draws.append(Draw(sequence, row, draft))
+                if sequence.job.unforked:
+                    draws += [Draw(sibling, row) for sibling in self._take_siblings(sequence)]
+                row += 1 if draft is None else 1 + len(draft)
         return draws
 
     def _take_siblings(self, leader: Sequence) -> list[Sequence]:
@@ -150,10 +153,13 @@ class EngineLoop:
     def _forward(self, plan: Plan) -> torch.Tensor:
         if plan.copies:
             self._kv.copy_blocks(plan.copies)
-        return self._model.forward(pack(plan.parts, self._block_size), self._kv)
+        pack_parts = pack_decodes if plan.is_plain else pack
+        return self._model.forward(pack_parts(plan.parts, self._block_size), self._kv)
 
     def _score(self, plan: Plan, logits_RV: torch.Tensor) -> None:
         """Take the log-probabilities that scoring parts came for."""
+        if plan.is_decoding:
+            return
         row = 0
         for part in plan.parts:
             rows = _rows(part)
@@ -163,9 +169,11 @@ class EngineLoop:
 
     def _settle(self, plan: Plan, draws: list[Draw]) -> None:
         """The parts' keys and values are in the cache now; finished prompts become shareable."""
-        for part in plan.parts:
-            sequence = part.sequence
-            sequence.num_computed += part.num_tokens
+        for sequence, num_tokens, _ in plan.parts:
+            sequence.num_computed += num_tokens
+        if plan.is_decoding:
+            return
+        for sequence, _, _ in plan.parts:
             if sequence.num_pending == 0 and sequence.job.score_from is not None:
                 finish(sequence, "stop")
                 self._retire(sequence)
@@ -178,47 +186,56 @@ class EngineLoop:
 
     def _draw(self, draws: list[Draw], logits_RV: torch.Tensor) -> int:
         """Draw for every sequence, and see which guesses come true; how many tokens they got."""
-        bitmask = self._masks.wait()
         if not draws:
             return 0
-        wanted = wanted_logits(draws)
-        if wanted != list(range(len(logits_RV))):
-            logits_RV = logits_RV[wanted]
-        sampled = self._sampler.sample(logits_RV, sampling_rows(draws), bitmask)
+        sampled = self._chooser.choose(draws, logits_RV)
         num_drawn = row = 0
-        for draw in draws:
-            num_before = draw.sequence.num_generated
-            if not draw.sequence.is_done:
-                self._take(draw, row, sampled)
-            num_drawn += draw.sequence.num_generated - num_before
-            row += draw.num_rows
+        for sequence, _, draft in draws:
+            num_before = len(sequence.tokens)
+            # A request that fails ends its other sequences too.
+            if sequence.finish_reason is None:
+                if self._take(sequence, draft, row, sampled):
+                    self._go_on(sequence)
+                num_drawn += len(sequence.tokens) - num_before
+            row += 1 if draft is None else 1 + len(draft)
         self.num_generated_tokens += num_drawn
         return num_drawn
 
-    def _take(self, draw: Draw, row: int, sampled: Sampled) -> None:
+    def _take(self, sequence: Sequence, draft: Draft | None, row: int, sampled: Sampled) -> bool:
         """Give a sequence what was drawn in ``row``, and then what was drawn behind each guess
-        that came true by it."""
-        sequence, rows = draw.sequence, [row]
-        if draw.draft is not None:
-            drawn = sampled.token_ids[row : row + draw.num_rows]
-            nodes = self.speculator.verify(sequence, draw.draft, drawn)
+        that came true by it; false when it failed."""
+        rows = [row]
+        if draft is not None:
+            drawn = sampled.token_ids[row : row + 1 + len(draft)]
+            nodes = self.speculator.verify(sequence, draft, drawn)
             rows += [row + 1 + node for node in nodes]
         for at in rows:
             if at in sampled.faults:
                 self._desk.note(sequence)
                 self._desk.fail_sequence(sequence, sampled.faults[at])
-                return
+                return False
             # A guess that came true is a token of the sequence, and computed.
-            sequence.num_computed += sequence.num_pending
-            advance(sequence, sampled.token_ids[at], sampled.logprobs.get(at))
-            if sequence.is_done:
+            sequence.num_computed = len(sequence.tokens)
+            matcher = sequence.matcher
+            advance(
+                sequence,
+                sampled.token_ids[at],
+                sampled.logprobs.get(at),
+                ends_grammar=matcher is not None and at == rows[-1] and matcher.is_terminated,
+            )
+            if sequence.finish_reason is not None:
                 break
-        self.speculator.force(sequence)
+        return True
+
+    def _go_on(self, sequence: Sequence) -> None:
+        """Append what is forced now, and send what is due."""
+        if sequence.matcher is not None:
+            self.speculator.force(sequence)
         self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:
         """Send what is due; a finished sequence gives its blocks back."""
-        if sequence.is_done:
+        if sequence.finish_reason is not None:
             self.planner.remove(sequence)
             self.speculator.remember(sequence)
         self._desk.note(sequence)

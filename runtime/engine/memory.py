@@ -59,20 +59,24 @@ class SequenceMemory:
         """
         table = sequence.table
         assert table is not None, "only an admitted sequence grows"
-        end = max(sequence.num_computed + num_tokens, table.num_tokens)
+        # Whole blocks, so that a sequence that decodes asks again only when one is full.
+        num_blocks = self._num_blocks(sequence.num_computed + num_tokens)
+        end = max(num_blocks * self._pool.block_size, table.num_tokens)
         # One more than it grows by: a last block shared with a fork is copied before it is written.
         shortage = table.num_missing_blocks(end) + 1 - self._pool.num_free
         if shortage > 0:
             self._tree.evict(shortage)
         if not table.try_grow(self._pool, end):
             return None
-        return table.try_make_writable(self._pool, sequence.num_computed)
+        copies = table.try_make_writable(self._pool, sequence.num_computed)
+        sequence.num_writable = 0 if copies is None else end
+        return copies
 
     def try_reserve_guesses(self, sequence: Sequence, num_guesses: int) -> bool:
         """Make room behind all of its tokens, which have theirs; False when there is none."""
         table = sequence.table
         assert table is not None, "only an admitted sequence is guessed for"
-        end = len(sequence.tokens) + num_guesses
+        end = max(len(sequence.tokens) + num_guesses, table.num_tokens)
         shortage = table.num_missing_blocks(end) - self._pool.num_free
         if shortage > 0:
             self._tree.evict(shortage)
@@ -91,6 +95,7 @@ class SequenceMemory:
             if node != at
         ]
         table.truncate(self._pool, end + len(nodes))
+        sequence.num_writable = end + len(nodes)
         return moves
 
     def fork(self, leader: Sequence, sibling: Sequence) -> None:
@@ -99,6 +104,7 @@ class SequenceMemory:
         sibling.table = leader.table.fork(self._pool)
         sibling.num_computed = leader.num_computed
         sibling.num_cached = sibling.num_prompt
+        leader.num_writable = sibling.num_writable = 0
 
     def index_prompt(self, sequence: Sequence) -> None:
         """Let others share the full blocks computed so far, and keep them while this one runs."""
@@ -120,7 +126,7 @@ class SequenceMemory:
             sequence.lease = None
         sequence.table.free(self._pool)
         sequence.table = None
-        sequence.num_computed = 0
+        sequence.num_computed = sequence.num_writable = 0
 
     def _attach_prefix(self, sequence: Sequence) -> None:
         block_ids: list[int] = []

@@ -16,7 +16,7 @@ from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.planner import Part
 from weft.runtime.engine.sequence import Sequence
 
-__all__ = ["pack", "wanted_rows"]
+__all__ = ["pack", "pack_decodes", "wanted_rows"]
 
 
 def pack(parts: Seq[Part], block_size: int) -> PackedBatch:
@@ -26,33 +26,56 @@ def pack(parts: Seq[Part], block_size: int) -> PackedBatch:
     wants its last token's, once no token is pending after it, and that of every guess.
     """
     token_ids: list[int] = []
-    query_lens = np.empty(len(parts), np.int32)
-    context_lens = np.empty(len(parts), np.int32)
+    lengths: list[int] = []
+    contexts: list[int] = []
     logit_rows: list[int] = []
-    for at, part in enumerate(parts):
-        sequence, num_tokens, draft = part
+    for sequence, num_tokens, draft in parts:
         start, end = sequence.num_computed, sequence.num_computed + num_tokens
         first_row = len(token_ids) - start
         token_ids += sequence.tokens[start:end]
-        logit_rows += [first_row + position for position in wanted_rows(sequence, start, end)]
+        for position in wanted_rows(sequence, start, end):
+            logit_rows.append(first_row + position)
         if draft is not None:
             logit_rows += range(len(token_ids), len(token_ids) + len(draft))
             token_ids += [node.token_id for node in draft.nodes]
-        query_lens[at] = num_tokens + part.num_guesses
-        context_lens[at] = end + part.num_guesses
-    tables_SB = _block_tables(parts, int(context_lens.max()), block_size)
+            end += len(draft)
+            num_tokens += len(draft)
+        lengths.append(num_tokens)
+        contexts.append(end)
+    query_lens, context_lens = np.array((lengths, contexts), np.int32)
+    tables_SB = _block_tables(parts, max(contexts), block_size)
     places_T = _places(query_lens, context_lens)
+    rows_T = np.repeat(np.arange(len(parts)), query_lens)
     trees = _trees(parts, query_lens, places_T)
     return PackedBatch(
         token_ids_T=np.asarray(token_ids, np.int64),
         positions_T=trees.positions_T,
-        slots_T=_slots(tables_SB, query_lens, places_T, block_size),
+        slots_T=_slots(tables_SB, rows_T, places_T, block_size),
         query_lens_S=query_lens,
         context_lens_S=context_lens,
         block_tables_SB=tables_SB,
         logit_rows_R=np.asarray(logit_rows, np.int64),
         tree_bases_T=trees.bases_T,
         tree_masks_T=trees.masks_T,
+    )
+
+
+def pack_decodes(parts: Seq[Part], block_size: int) -> PackedBatch:
+    """The same for parts of one token after which the next is drawn, and without drafts."""
+    sequences = [sequence for sequence, _, _ in parts]
+    contexts = [len(sequence.tokens) for sequence in sequences]
+    context_lens = np.array(contexts, np.int32)
+    places_T = context_lens.astype(np.int64) - 1
+    rows_T = np.arange(len(parts))
+    tables_SB = _block_tables(parts, max(contexts), block_size)
+    return PackedBatch(
+        token_ids_T=np.array([sequence.tokens[-1] for sequence in sequences], np.int64),
+        positions_T=places_T,
+        slots_T=_slots(tables_SB, rows_T, places_T, block_size),
+        query_lens_S=np.ones(len(parts), np.int32),
+        context_lens_S=context_lens,
+        block_tables_SB=tables_SB,
+        logit_rows_R=rows_T,
     )
 
 
@@ -83,7 +106,7 @@ def _trees(
 ) -> _Trees:
     """Positions and what drafts may see. Without a branch places are positions, and all before
     them is seen."""
-    if all(part.draft is None or part.draft.is_chain for part in parts):
+    if not any(part.draft is not None and not part.draft.is_chain for part in parts):
         return _Trees(places_T, None, None)
     positions_T, bases_T = places_T.copy(), places_T.copy()
     masks_T = np.ones(len(places_T), np.uint64)
@@ -108,10 +131,9 @@ def _places(
 
 def _slots(
     tables_SB: npt.NDArray[np.int32],
-    query_lens: npt.NDArray[np.int32],
+    rows_T: npt.NDArray[np.int64],
     places_T: npt.NDArray[np.int64],
     block_size: int,
 ) -> npt.NDArray[np.int64]:
-    rows_T = np.repeat(np.arange(len(query_lens)), query_lens)
     blocks_T = tables_SB[rows_T, places_T // block_size].astype(np.int64)
     return blocks_T * block_size + places_T % block_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from weft.cache import BlockCopy
@@ -42,16 +41,24 @@ class Plan:
         """Blocks to copy before anything is written."""
         self.num_tokens = 0
         self.num_guesses = 0
+        self.is_decoding = True
+        """Every sequence goes on with what it generates; no prompt is computed."""
 
     @property
-    def is_decoding(self) -> bool:
-        """Every sequence goes on with what it generates; no prompt is computed."""
-        return all(part.sequence.num_generated > 0 and part.is_last for part in self.parts)
+    def is_plain(self) -> bool:
+        """Every sequence computes one token, and draws the next one."""
+        return self.is_decoding and self.num_tokens == len(self.parts)
 
     def add(self, part: Part, copies: list[BlockCopy]) -> None:
         self.parts.append(part)
         self.copies += copies
         self.num_tokens += part.num_tokens
+        self.is_decoding &= part.sequence.num_generated > 0 and part.is_last
+
+    def go_on(self, sequence: Sequence) -> None:
+        """Add the one pending token of a sequence that generates, and has room for it."""
+        self.parts.append(Part(sequence, 1))
+        self.num_tokens += 1
 
     def guess(self, at: int, draft: Draft) -> None:
         """Let part ``at`` carry a draft, for which there must be room."""
@@ -100,16 +107,20 @@ class Planner:
     def plan(self) -> Plan:
         """Choose the Tick's parts and reserve their blocks; preempts and admits as it goes."""
         plan = Plan()
-        for sequence in self._decodes_then_prefills():
-            self._extend(plan, sequence)
-        self._admit(plan)
+        decodes = [s for s in self.running if len(s.tokens) - s.num_computed == 1]
+        is_all = len(decodes) == len(self.running)
+        for sequence in decodes:
+            # Most decodes have room left in their last block, and need nothing but their place.
+            if sequence.num_computed < sequence.num_writable and sequence.num_generated > 0:
+                plan.go_on(sequence)
+            else:
+                self._extend(plan, sequence)
+        if not is_all:
+            for sequence in [s for s in self.running if s.num_pending > 1]:
+                self._extend(plan, sequence)
+        if self.waiting:
+            self._admit(plan)
         return plan
-
-    def _decodes_then_prefills(self) -> Iterator[Sequence]:
-        decodes = [sequence for sequence in self.running if sequence.num_pending == 1]
-        yield from decodes
-        if len(decodes) < len(self.running):
-            yield from [sequence for sequence in self.running if sequence.num_pending > 1]
 
     def _extend(self, plan: Plan, sequence: Sequence) -> None:
         """Add a part for ``sequence``, unless it was preempted or cannot get room."""

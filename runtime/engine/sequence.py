@@ -78,7 +78,9 @@ class Sequence:
         "num_cached",
         "num_computed",
         "num_prompt",
+        "num_read",
         "num_sent",
+        "num_writable",
         "row",
         "table",
         "text",
@@ -104,6 +106,8 @@ class Sequence:
         self.num_prompt = len(self.tokens)
         self.num_computed = 0
         """Tokens whose keys and values are in the cache."""
+        self.num_writable = 0
+        """Tokens that have room, from ``num_computed`` on in blocks that nobody else holds."""
         self.num_cached = 0
         """Prompt tokens that a prefix hit or a sibling's prefill saved."""
         self.drafter: Drafter | None = None
@@ -115,6 +119,8 @@ class Sequence:
         """One per generated token when asked for; per scored token in a scoring job."""
         self.num_sent = 0
         """Generated tokens already handed over in Deltas."""
+        self.num_read = 0
+        """Generated tokens already read as text."""
         self.unsent_text = ""
 
     @property

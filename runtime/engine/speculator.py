@@ -94,7 +94,9 @@ class Speculator:
         if not self._is_on or matcher is None or sequence.row.sampling.logprobs is not None:
             return
         while not sequence.is_done and (token_id := self._masks.only_token(matcher)) is not None:
-            advance(sequence, token_id, None)
+            is_accepted = matcher.accept(token_id)
+            assert is_accepted, "a grammar refuses the only token that it allows"
+            advance(sequence, token_id, ends_grammar=matcher.is_terminated)
             self.num_forced += 1
 
     def remember(self, sequence: Sequence) -> None:

@@ -60,6 +60,11 @@ class TextStream:
         self._num_read = 0
         self._held = ""
 
+    @property
+    def has_stops(self) -> bool:
+        """There are stop strings to look for: every token must be pushed as it comes."""
+        return bool(self._stops)
+
     def push(self, token_id: int, *, can_stop: bool = True) -> Piece:
         """Add a token. Text that could still become a stop string is held back.
 

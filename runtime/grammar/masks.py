@@ -1,4 +1,8 @@
-"""Allowed tokens of a whole batch, computed while the model's forward runs.
+"""Allowed tokens, by one call for a whole batch.
+
+They are filled on the thread that asks, after the forward was started: a device computes on
+meanwhile, and on a processor the forward has every core, so that a thread beside it would only
+take from it, and hand the interpreter's lock to and fro.
 
 Legend: R rows, W words of 32 tokens.
 """
@@ -6,7 +10,6 @@ Legend: R rows, W words of 32 tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -20,35 +23,18 @@ __all__ = ["BatchMasks"]
 
 
 class BatchMasks:
-    """Fills masks on a thread of its own, into memory it reuses. Close it to end the thread."""
+    """Fills masks into memory that it reuses. For one thread."""
 
-    def __init__(self, vocab_size: int, *, max_threads: int = 1) -> None:
-        self._filler = xgrammar.BatchGrammarMatcher(max_threads=max_threads)
-        self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="weft-masks")
+    def __init__(self, vocab_size: int) -> None:
+        self._filler = xgrammar.BatchGrammarMatcher(max_threads=1)
         self._masks_RW = torch.empty((0, (vocab_size + 31) // 32), dtype=torch.int32)
         self._one_1W = torch.empty((1, (vocab_size + 31) // 32), dtype=torch.int32)
         self._words_W: npt.NDArray[np.uint32] = self._one_1W[0].numpy().view(np.uint32)
-        self._filling: Future[Tensor] | None = None
-
-    def start(self, matchers: Sequence[Matcher | None]) -> None:
-        """Begin the masks of a batch; ``None`` rows allow everything.
-
-        Until ``wait`` returns, the matchers must not be touched.
-        """
-        assert self._filling is None, "start() was called twice without wait()"
-        if any(matcher is not None for matcher in matchers):
-            self._filling = self._helper.submit(self.fill, tuple(matchers))
-
-    def wait(self) -> Tensor | None:
-        """The masks begun by ``start``: int32 [R, W] on the host, valid until the next ``start``.
-        ``None`` when no row has a grammar."""
-        filling, self._filling = self._filling, None
-        return None if filling is None else filling.result()
 
     def fill(self, matchers: Sequence[Matcher | None]) -> Tensor:
-        """The same at once, on the calling thread.
+        """What each may be followed by: int32 [R, W] on the host, valid until the next call.
 
-        A row whose matcher has terminated allows nothing.
+        ``None`` rows allow everything; a row whose matcher has terminated allows nothing.
         """
         masks_RW = self._room(len(matchers))
         masks_RW.fill_(-1)
@@ -66,24 +52,27 @@ class BatchMasks:
             self._filler.batch_fill_next_token_bitmask(handles, masks_RW, rows)
         return masks_RW
 
+    def fill_one(self, matcher: Matcher) -> Tensor:
+        """The same for one matcher: [1, W], valid until the next call of this or ``only_token``."""
+        if matcher.is_terminated:
+            self._one_1W.zero_()
+        else:
+            matcher.handle.fill_next_token_bitmask(self._one_1W)
+        return self._one_1W
+
     def only_token(self, matcher: Matcher) -> int | None:
         """The token that must come next; ``None`` when there is a choice, or nothing is allowed.
 
         Cheap where text says at once that there is a choice. The matcher stays as it is.
         """
-        if matcher.is_terminated or not (matcher.is_completed or matcher.find_jump_forward()):
+        if not matcher.find_jump_forward() and (matcher.is_terminated or not matcher.is_completed):
             return None
-        if not matcher.handle.fill_next_token_bitmask(self._one_1W):
-            return None
+        self.fill_one(matcher)
         places: list[int] = np.flatnonzero(self._words_W).tolist()
         if len(places) != 1:
             return None
         word = int(self._words_W[places[0]])
         return places[0] * 32 + word.bit_length() - 1 if word.bit_count() == 1 else None
-
-    def close(self) -> None:
-        """Wait for what runs, then end the thread. Idempotent."""
-        self._helper.shutdown()
 
     def _room(self, num_rows: int) -> Tensor:
         if num_rows > len(self._masks_RW):

@@ -38,10 +38,8 @@ def reference() -> xgrammar.GrammarCompiler:
 
 
 @pytest.fixture(scope="module")
-def masks() -> Iterator[BatchMasks]:
-    masks = BatchMasks(VOCAB_SIZE)
-    yield masks
-    masks.close()
+def masks() -> BatchMasks:
+    return BatchMasks(VOCAB_SIZE)
 
 
 def directly(spec: GrammarSpec, reference: xgrammar.GrammarCompiler) -> xgrammar.GrammarMatcher:

@@ -26,7 +26,6 @@ from weft.runtime.engine.sampling.uniforms import uniforms
 __all__ = ["Sampled", "Sampler"]
 
 _NO_LOGPROBS: Mapping[int, TokenLogprob] = {}
-_NO_FAULTS: Mapping[int, WeftError] = {}
 
 
 class Sampled(NamedTuple):
@@ -36,7 +35,7 @@ class Sampled(NamedTuple):
     """One per row; -1 where ``faults`` says why there is none."""
     logprobs: Mapping[int, TokenLogprob]
     """By row, for rows that asked and have a token."""
-    faults: Mapping[int, WeftError]
+    faults: dict[int, WeftError]
     """By row: GrammarDeadEnd when no token was left, LogitsInvalid when the model's own numbers
     cannot be drawn from. The other rows are as if these had not been in the batch."""
 
@@ -68,12 +67,23 @@ class Sampler:
         rows themselves are not changed: record what is kept with ``SamplingRow.record``.
         """
         if not rows:
-            return Sampled([], _NO_LOGPROBS, _NO_FAULTS)
+            return Sampled([], _NO_LOGPROBS, {})
+        if all([row.is_likeliest for row in rows]):
+            return self.take_likeliest(logits_RV, bitmask)
         # A faulty row computes with NaN; that stays in its own row and is reported as a fault.
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            if all(row.is_likeliest for row in rows):
-                return self._take_likeliest(self._wrapped(logits_RV), bitmask)
             return self._sample(self._wrapped(logits_RV), self._parameters_of(rows), bitmask)
+
+    def take_likeliest(self, logits_RV: Tensor, bitmask: Tensor | None = None) -> Sampled:
+        """What ``sample`` gives for rows that take the likeliest token and want no more.
+        Overwrites the logits where there is a bitmask."""
+        logits = self._wrapped(logits_RV)
+        raw_best = best = logits.best()
+        if bitmask is not None:
+            logits.mask(bitmask)
+            best = logits.best()
+        faults = _faults(raw_best.values_R, best.values_R)
+        return _without_faulty(best.ids_R.tolist(), _NO_LOGPROBS, faults)
 
     def _sample(self, logits: LogitRows, batch: BatchParameters, bitmask: Tensor | None) -> Sampled:
         raw_best = logits.best()
@@ -82,16 +92,7 @@ class Sampler:
         drawn = self._draw(logits, batch, best)
         faults = _faults(raw_best.values_R, best.values_R)
         logprobs = raw.of(drawn.ids_R, drawn.shares_R) if raw is not None else _NO_LOGPROBS
-        return _without_faulty(drawn, logprobs, faults)
-
-    def _take_likeliest(self, logits: LogitRows, bitmask: Tensor | None) -> Sampled:
-        """What ``_sample`` gives for rows that ask for nothing else."""
-        raw_best = best = logits.best()
-        if bitmask is not None:
-            logits.mask(bitmask)
-            best = logits.best()
-        certain = Drawn(best.ids_R, np.ones(len(best.ids_R)))
-        return _without_faulty(certain, _NO_LOGPROBS, _faults(raw_best.values_R, best.values_R))
+        return _without_faulty(drawn.ids_R.tolist(), logprobs, faults)
 
     def _wrapped(self, logits_RV: Tensor) -> LogitRows:
         if self._is_host:
@@ -127,9 +128,9 @@ class Sampler:
         )
 
 
-def _faults(raw_best_R: Float32s, best_R: Float32s) -> Mapping[int, WeftError]:
-    if np.isfinite(raw_best_R).all() and np.isfinite(best_R).all():
-        return _NO_FAULTS
+def _faults(raw_best_R: Float32s, best_R: Float32s) -> dict[int, WeftError]:
+    if np.isfinite(raw_best_R).all() and (best_R is raw_best_R or np.isfinite(best_R).all()):
+        return {}
     faults: dict[int, WeftError] = {}
     for row in np.flatnonzero(~np.isfinite(best_R)).tolist():
         faults[row] = GrammarDeadEnd(
@@ -145,9 +146,8 @@ def _faults(raw_best_R: Float32s, best_R: Float32s) -> Mapping[int, WeftError]:
 
 
 def _without_faulty(
-    drawn: Drawn, logprobs: Mapping[int, TokenLogprob], faults: Mapping[int, WeftError]
+    token_ids: list[int], logprobs: Mapping[int, TokenLogprob], faults: dict[int, WeftError]
 ) -> Sampled:
-    token_ids = drawn.ids_R.tolist()
     for row in faults:
         token_ids[row] = -1
     if faults and logprobs:

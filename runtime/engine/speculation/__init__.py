@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from weft.runtime.engine.speculation.draft import Draft
+from weft.runtime.engine.speculation.draft import ROOT, Draft
 from weft.runtime.engine.speculation.drafter import Drafter
 from weft.runtime.engine.speculation.goodput import Goodput, Load
 from weft.runtime.engine.speculation.past import Pasts
+from weft.runtime.engine.speculation.walk import GrammarWalk
 
-__all__ = ["Draft", "Drafter", "Goodput", "Load", "Pasts"]
+__all__ = ["ROOT", "Draft", "Drafter", "Goodput", "GrammarWalk", "Load", "Pasts"]

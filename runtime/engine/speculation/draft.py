@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from weft.runtime.grammar import Matcher
-
 __all__ = ["MAX_NODES", "ROOT", "Draft", "Node"]
 
 MAX_NODES = 32
@@ -33,8 +31,6 @@ class Node(NamedTuple):
     """How likely it and all above it come true."""
     kind: int
     """What it rests on: see ``HitRates``."""
-    matcher: Matcher | None
-    """Where the grammar stands behind it; ``None`` without a grammar."""
 
 
 class Draft:
@@ -72,6 +68,14 @@ class Draft:
         number = parent + 1
         is_there = number < len(self.nodes) and self.nodes[number].parent == parent
         return self.nodes[number] if is_there else None
+
+    def path(self, node: int) -> list[int]:
+        """The nodes from the top down to this one; none for ROOT."""
+        found: list[int] = []
+        while node != ROOT:
+            found.append(node)
+            node = self.nodes[node].parent
+        return found[::-1]
 
     @property
     def is_chain(self) -> bool:

@@ -11,6 +11,7 @@ from weft.runtime.engine.speculation.draft import MAX_NODES, ROOT, Draft, Node
 from weft.runtime.engine.speculation.echoes import SEPARATOR, Echo, EchoIndex
 from weft.runtime.engine.speculation.past import Past
 from weft.runtime.engine.speculation.rates import FORCED, Trust
+from weft.runtime.engine.speculation.walk import GrammarWalk
 from weft.runtime.grammar import Matcher
 
 __all__ = ["Drafter"]
@@ -59,22 +60,25 @@ class Drafter:
 
         ``forced`` are tokens of the text that the grammar forces next. Tokens that ``matcher``
         refuses or that are in ``barred`` are not guessed, nor what is less likely than
-        ``min_chance``. Nothing given is changed.
+        ``min_chance``. Nothing given is changed in the end.
         """
         draft = Draft()
+        walk = None if matcher is None else GrammarWalk(matcher, draft)
         ages = count()
         heap = sorted(self._after(ROOT, 1.0, 1, self._echoes(forced), min_chance, ages))
         while heap and len(draft) < MAX_NODES:
             minus_chance, _, token_id, parent, depth, kind, echoes = heappop(heap)
-            before = matcher if parent == ROOT else draft.nodes[parent].matcher
-            behind = None if before is None else before.fork()
-            if token_id in barred or (behind is not None and not behind.accept(token_id)):
+            if token_id in barred:
                 continue
-            node = draft.add(Node(token_id, parent, depth, -minus_chance, kind, behind))
+            if walk is not None and not walk.try_extend(parent, token_id):
+                continue
+            node = draft.add(Node(token_id, parent, depth, -minus_chance, kind))
             if depth < max_depth:
                 further = [echo.further() for echo in echoes]
                 for guess in self._after(node, -minus_chance, depth + 1, further, min_chance, ages):
                     heappush(heap, guess)
+        if walk is not None:
+            walk.stand(ROOT)
         return draft
 
     def verify(self, draft: Draft, drawn: Sequence[int]) -> list[int]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -35,10 +34,8 @@ def person(compiler: GrammarCompiler) -> CompiledGrammar:
 
 
 @pytest.fixture
-def masks() -> Iterator[BatchMasks]:
-    masks = BatchMasks(VOCAB_SIZE)
-    yield masks
-    masks.close()
+def masks() -> BatchMasks:
+    return BatchMasks(VOCAB_SIZE)
 
 
 def encode(text: str) -> list[int]:
@@ -51,21 +48,16 @@ def test_rows_equal_single_masks(person: CompiledGrammar, masks: BatchMasks) -> 
     matchers = [person.matcher(), None, person.matcher(), person.matcher()]
     single = xgrammar.allocate_token_bitmask(1, VOCAB_SIZE)
     for _ in range(20):
-        masks.start(matchers)
-        together = masks.wait()
-        assert together is not None and together.shape == (4, (VOCAB_SIZE + 31) // 32)
+        together = masks.fill(matchers)
+        assert together.shape == (4, (VOCAB_SIZE + 31) // 32)
         assert (together[1] == -1).all()
         for row, matcher in enumerate(matchers):
             if matcher is not None:
                 matcher.handle.fill_next_token_bitmask(single)
                 assert torch.equal(together[row], single[0])
+                assert torch.equal(masks.fill_one(matcher), single)
                 matcher.accept(rng.choice(allowed_ids(single[0], VOCAB_SIZE)))
         matchers = [m if m is None or not m.is_terminated else person.matcher() for m in matchers]
-
-
-def test_without_grammars_there_is_no_mask(masks: BatchMasks) -> None:
-    masks.start([None, None])
-    assert masks.wait() is None
 
 
 def test_a_terminated_row_allows_nothing(compiler: GrammarCompiler, masks: BatchMasks) -> None:
@@ -74,6 +66,7 @@ def test_a_terminated_row_allows_nothing(compiler: GrammarCompiler, masks: Batch
     assert matcher.is_terminated
     assert not matcher.accept(END_ID)
     assert (masks.fill([matcher, None])[0] == 0).all()
+    assert (masks.fill_one(matcher) == 0).all()
 
 
 def test_a_bigger_batch_gets_room(person: CompiledGrammar, masks: BatchMasks) -> None:
@@ -142,3 +135,22 @@ def test_forced_tokens_are_found(compiler: GrammarCompiler, masks: BatchMasks) -
     assert masks.only_token(matcher) == END_ID
     assert matcher.accept(END_ID)
     assert masks.only_token(matcher) is None
+
+
+def test_what_is_accepted_is_what_the_mask_allows(
+    compiler: GrammarCompiler, masks: BatchMasks
+) -> None:
+    rng = random.Random(2)
+    for spec in CORPUS:
+        if not is_cheap(spec):
+            continue
+        matcher = compiler.compile(spec).matcher()
+        for _ in range(6):
+            ids = allowed_ids(masks.fill([matcher])[0], VOCAB_SIZE)
+            for token_id in rng.sample(range(VOCAB_SIZE), 60) + ids[:40]:
+                is_accepted = matcher.accept(token_id)
+                assert is_accepted == (token_id in ids)
+                if is_accepted:
+                    matcher.rollback(1)
+            if not ids or not matcher.accept(rng.choice(ids)):
+                break

@@ -6,7 +6,7 @@ from weft.runtime.engine.speculation.draft import ROOT, Draft, Node
 
 
 def node(token_id: int, parent: int, depth: int, chance: float = 0.5) -> Node:
-    return Node(token_id, parent, depth, chance, 2, None)
+    return Node(token_id, parent, depth, chance, 2)
 
 
 def path(draft: Draft, number: int) -> list[int]:

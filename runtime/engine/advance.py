@@ -57,7 +57,7 @@ def take_delta(sequence: Sequence) -> Delta | None:
         index=sequence.index,
         token_ids=tuple(sequence.tokens[sequence.num_prompt + num_sent :]),
         text=sequence.unsent_text,
-        logprobs=tuple(sequence.logprobs[num_sent:]),
+        logprobs=tuple(sequence.logprobs[num_sent:]) if sequence.logprobs else (),
         finish_reason=sequence.finish_reason,
         num_prompt_tokens=sequence.num_prompt,
         num_cached_tokens=sequence.num_cached,
@@ -71,9 +71,7 @@ def _read(sequence: Sequence, num_generated: int) -> None:
     """Turn generated tokens into text up to that many; text nobody waits for is left for later."""
     first, end = sequence.num_prompt + sequence.num_read, sequence.num_prompt + num_generated
     if first < end:
-        push = sequence.text.push
-        pieces = [push(token_id).text for token_id in sequence.tokens[first:end]]
-        sequence.unsent_text += "".join(pieces)
+        sequence.unsent_text += sequence.text.read(sequence.tokens[first:end])
         sequence.num_read = num_generated
 
 

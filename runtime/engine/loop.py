@@ -194,16 +194,15 @@ class EngineLoop:
             num_before = len(sequence.tokens)
             # A request that fails ends its other sequences too.
             if sequence.finish_reason is None:
-                if self._take(sequence, draft, row, sampled):
-                    self._go_on(sequence)
+                self._take(sequence, draft, row, sampled)
                 num_drawn += len(sequence.tokens) - num_before
             row += 1 if draft is None else 1 + len(draft)
         self.num_generated_tokens += num_drawn
         return num_drawn
 
-    def _take(self, sequence: Sequence, draft: Draft | None, row: int, sampled: Sampled) -> bool:
+    def _take(self, sequence: Sequence, draft: Draft | None, row: int, sampled: Sampled) -> None:
         """Give a sequence what was drawn in ``row``, and then what was drawn behind each guess
-        that came true by it; false when it failed."""
+        that came true by it."""
         rows = [row]
         if draft is not None:
             drawn = sampled.token_ids[row : row + 1 + len(draft)]
@@ -213,7 +212,7 @@ class EngineLoop:
             if at in sampled.faults:
                 self._desk.note(sequence)
                 self._desk.fail_sequence(sequence, sampled.faults[at])
-                return False
+                return
             # A guess that came true is a token of the sequence, and computed.
             sequence.num_computed = len(sequence.tokens)
             matcher = sequence.matcher
@@ -225,10 +224,6 @@ class EngineLoop:
             )
             if sequence.finish_reason is not None:
                 break
-        return True
-
-    def _go_on(self, sequence: Sequence) -> None:
-        """Append what is forced now, and send what is due."""
         if sequence.matcher is not None:
             self.speculator.force(sequence)
         self._retire(sequence)

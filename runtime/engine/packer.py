@@ -135,5 +135,6 @@ def _slots(
     places_T: npt.NDArray[np.int64],
     block_size: int,
 ) -> npt.NDArray[np.int64]:
-    blocks_T = tables_SB[rows_T, places_T // block_size].astype(np.int64)
-    return blocks_T * block_size + places_T % block_size
+    columns_T, offsets_T = np.divmod(places_T, block_size)
+    firsts_T = np.multiply(tables_SB[rows_T, columns_T], block_size, dtype=np.int64)
+    return firsts_T + offsets_T

@@ -36,11 +36,12 @@ class TokenTexts:
 
     def alone(self, token_id: int) -> str | None:
         """The token's text wherever it stands after whole characters; ``None``: it depends."""
-        if token_id not in self._texts:
+        try:
+            return self._texts[token_id]
+        except KeyError:
             text = self.tokenizer.decode([token_id], skip_special_tokens=True)
             is_fixed = self._is_byte_level and _REPLACEMENT not in text
-            self._texts[token_id] = text if is_fixed else None
-        return self._texts[token_id]
+            return self._texts.setdefault(token_id, text if is_fixed else None)
 
 
 class TextStream:
@@ -88,6 +89,18 @@ class TextStream:
             self._num_read = 0
             return Piece(piece, True)
         return Piece(self._take_certain(), False)
+
+    def read(self, token_ids: Sequence[int]) -> str:
+        """Add tokens where there are no stop strings: the sum of pushing each."""
+        assert not self._stops, "stop strings are looked for token by token"
+        if self._num_read == len(self._window):
+            texts = [self._texts.alone(token_id) for token_id in token_ids]
+            whole = [text for text in texts if text is not None]
+            if texts and len(whole) == len(texts):
+                self._window.clear()
+                self._num_read = 0
+                return "".join(whole)
+        return "".join([self.push(token_id).text for token_id in token_ids])
 
     def flush(self) -> str:
         """The text still held back, when the Sequence ends for another reason."""

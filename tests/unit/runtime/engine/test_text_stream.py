@@ -85,3 +85,15 @@ def test_stops_wait_for_the_minimum_length(can_stop: bool) -> None:
     stream = TextStream(TEXTS, ["a"])
     piece = stream.push(id_of("a"), can_stop=can_stop)
     assert piece.is_stopped == can_stop
+
+
+@pytest.mark.parametrize(("texts", "num_tokens"), [(TEXTS, 380), (TokenTexts(SPACED), 3)])
+@given(data=st.data())
+def test_reading_many_tokens_at_once_gives_what_pushing_each_gives(
+    texts: TokenTexts, num_tokens: int, data: st.DataObject
+) -> None:
+    runs = st.lists(st.lists(st.integers(0, num_tokens - 1), max_size=5), max_size=6)
+    one, other = TextStream(texts, ()), TextStream(texts, ())
+    for run in data.draw(runs):
+        assert one.read(run) == "".join(other.push(token_id).text for token_id in run)
+    assert one.flush() == other.flush()

@@ -10,6 +10,9 @@ before them in order, here or in ``merge``, by the same arithmetic. So what a ro
 on its own keys and their positions alone, whoever shares its tile and whoever joins its splits.
 Scores count powers of two, which are cheaper to raise.
 
+``WIDENS``: operands of products are widened first, which changes no product; Triton's interpreter
+takes bfloat16 for integers there.
+
 Multiplications and additions are never fused (see ``launch``): a compiler would be free to fuse
 them in one of the two kernels only.
 """
@@ -29,7 +32,6 @@ HEADER_VIEWS = tl.constexpr(2)
 HEADER_PARTS = tl.constexpr(3)
 ITEM_SIZE = tl.constexpr(5)
 VIEW_SIZE = tl.constexpr(7)
-UNROLL = tl.constexpr(8)
 
 
 @triton.jit
@@ -83,6 +85,8 @@ def attend(
         q_RD = tl.load(
             q + q_at[:, None] + d[None, :], mask=is_row[:, None] & is_d[None, :], other=0.0
         ).to(keys.dtype.element_ty)
+        if WIDENS:
+            q_RD = q_RD.to(tl.float32)
         # Where views of one table see different parts of a split, the last one has most of it.
         last = views + (end - 1) * VIEW_SIZE
         table = plan + tl.load(last + 1)
@@ -116,7 +120,10 @@ def attend(
                 mask = is_key[:, None] & is_d[None, :]
                 k_ND = tl.load(keys + at[:, None] + d[None, :], mask=mask, other=0.0)
                 v_ND = tl.load(values + at[:, None] + d[None, :], mask=mask, other=0.0)
-                score = dot(q_RD, tl.trans(k_ND), None, WIDENS) * scale
+                if WIDENS:
+                    k_ND = k_ND.to(tl.float32)
+                    v_ND = v_ND.to(tl.float32)
+                score = tl.dot(q_RD, tl.trans(k_ND), input_precision="ieee") * scale
                 if HAS_CAP:
                     fall = tl.exp(tl.abs(score) * (-2.0 / softcap))
                     tanh = (1.0 - fall) / (1.0 + fall)
@@ -128,7 +135,8 @@ def attend(
                 weight = tl.exp2(score - shift[:, None])
                 factor = tl.exp2(best_of - shift)
                 total_of = total_of * factor + tl.sum(weight, 1)
-                sums_of = dot(weight.to(v_ND.dtype), v_ND, sums_of * factor[:, None], WIDENS)
+                weight = weight.to(values.dtype.element_ty).to(v_ND.dtype)
+                sums_of = tl.dot(weight, v_ND, sums_of * factor[:, None], input_precision="ieee")
                 best_of = best_to
             best_R, total_R, sums_RD = join(best_R, total_R, sums_RD, best_of, total_of, sums_of)
 
@@ -155,6 +163,7 @@ def merge(
     R: tl.constexpr,
     D: tl.constexpr,
     HAS_LSE: tl.constexpr,
+    UNROLL: tl.constexpr,
 ):
     query = tl.program_id(0)
     parts = plan + tl.load(plan + HEADER_PARTS) + query
@@ -205,13 +214,3 @@ def join(best_R, total_R, sums_RD, best_of, total_of, sums_of):
     total_to = total_R * before + total_of * added
     sums_to = sums_RD * before[:, None] + sums_of * added[:, None]
     return best_to, total_to, sums_to
-
-
-@triton.jit
-def dot(a, b, sums, WIDENS: tl.constexpr):
-    """a @ b (+ sums), accumulated in float32. Triton's interpreter takes bfloat16 for integers,
-    so there the operands are widened first, which changes no product."""
-    if WIDENS:
-        a = a.to(tl.float32)
-        b = b.to(tl.float32)
-    return tl.dot(a, b, sums, input_precision="ieee")

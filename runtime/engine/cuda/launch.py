@@ -21,6 +21,8 @@ __all__ = ["Kernels", "Launch", "Sums", "attend_planned", "load_kernels"]
 
 NO_WINDOW = 1 << 30
 MERGE_HEADS = 8
+MERGE_UNROLL = 8
+"""Parts whose reading overlaps. It has no influence on bits, so the slow interpreter takes 1."""
 
 
 class _Kernel(Protocol):
@@ -139,6 +141,7 @@ def attend_planned(
         R=MERGE_HEADS,
         D=heads.padded_dim,
         HAS_LSE=has_lse,
+        UNROLL=1 if kernels.is_interpreted else MERGE_UNROLL,
         enable_fp_fusion=False,
     )
     return Sums(out_THD, lse_TH if has_lse else None)

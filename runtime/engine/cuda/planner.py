@@ -74,23 +74,24 @@ class Planner:
 
     def launch(self, planned: Planned, block_size: int, device: torch.device) -> Launch:
         """What computes this plan, once."""
-        return Launch(
-            plan=torch.from_numpy(planned.ints).to(device),
-            num_queries=planned.num_queries,
+        return replace(
+            self.standing_launch(planned, block_size, torch.from_numpy(planned.ints).to(device)),
             num_parts=planned.num_parts,
             num_programs=min(max(1, planned.num_items), self.num_programs),
+        )
+
+    def standing_launch(self, planned: Planned, block_size: int, plan: torch.Tensor) -> Launch:
+        """What computes any plan that is copied into ``plan``, if it is of as many queries, has
+        the same tiling, and paths only where this one has."""
+        return Launch(
+            plan=plan,
+            num_queries=planned.num_queries,
+            num_parts=max(self.max_parts, planned.num_queries),
+            num_programs=self.num_programs,
             has_paths=planned.has_paths,
             heads=self.heads,
             tiling=planned.tiling,
             block_size=block_size,
-        )
-
-    def standing_launch(self, planned: Planned, block_size: int, plan: torch.Tensor) -> Launch:
-        """What computes any plan of as many queries, the same tiling and no paths that is copied
-        into ``plan``, which must have room for it."""
-        launch = self.launch(planned, block_size, plan.device)
-        return replace(
-            launch, plan=plan, num_parts=self.max_parts, num_programs=self.num_programs
         )
 
 

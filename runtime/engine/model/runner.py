@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from weft.cache.kv_store import KVShape, KVStore
 from weft.errors import UnsupportedFeature
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.cuda import CudaCapture, HeadShape, KernelPath, open_kernels
 from weft.runtime.engine.model.checkpoint import open_checkpoint
 from weft.runtime.engine.model.families import Family, family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
@@ -95,6 +96,10 @@ class ModelRunner:
                 family,
                 is_deterministic=is_deterministic,
                 is_fused=self.path == "fused",
+                kernels=_device_kernels(
+                    _heads(config, info), self.dtype, self.device, is_deterministic=is_deterministic
+                ),
+                capture=CudaCapture() if self.device.type == "cuda" else None,
             )
 
     @classmethod
@@ -203,6 +208,31 @@ def best_path(
         )
         return "fused"
     return "native"
+
+
+def _heads(config: DecoderConfig, info: ModelInfo) -> HeadShape:
+    return HeadShape(
+        num_heads=config.num_attention_heads,
+        num_kv_heads=info.kv_shape.num_kv_heads,
+        head_dim=info.kv_shape.head_dim,
+    )
+
+
+def _device_kernels(
+    heads: HeadShape, dtype: torch.dtype, device: torch.device, *, is_deterministic: bool
+) -> KernelPath | None:
+    """What computes attention on a GPU; None: torch's own operations do."""
+    if device.type != "cuda":
+        return None
+    try:
+        return open_kernels(heads, dtype, device, is_deterministic=is_deterministic)
+    except KernelsMissing as missing:
+        log.warning(
+            "weft's kernels for CUDA are not in use, because %s. Attention runs on torch alone,"
+            " slower. `weft doctor` says what to do.",
+            missing,
+        )
+        return None
 
 
 def _no_int8(reason: str) -> UnsupportedFeature:

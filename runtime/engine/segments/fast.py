@@ -17,6 +17,7 @@ from weft.runtime.engine.segments.segment import Angles, Attended, Queries
 
 __all__ = ["attend_segments"]
 
+
 def attend_segments(
     kernels: ctypes.CDLL,
     queries: Queries,

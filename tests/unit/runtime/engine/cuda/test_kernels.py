@@ -11,8 +11,8 @@ import torch
 from tests.support.device_kernels import TINY, OneLayer, path_for
 from tests.unit.runtime.engine.model.cases import Packer
 from tests.unit.runtime.engine.model.test_trees import Tree, random_tree, with_trees
-from weft.runtime.engine.cuda import HeadShape, Tiling, load_kernels
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.cuda import HeadShape, Tiling, load_kernels
 
 HEADS = HeadShape(num_heads=2, num_kv_heads=1, head_dim=16)
 

@@ -63,7 +63,7 @@ def examine() -> list[Check]:
     their first use."""
     checks = [_python(), _processor(), _memory(), *map(_package, ENGINE_PACKAGES)]
     checks += [_threads(), _gpu(), _mini()]
-    checks += [_program("bwrap", "sandbox"), _cgroup(), _kernels(), _peers()]
+    checks += [_program("bwrap", "sandbox"), _cgroup(), _kernels(), _gpu_kernels(), _peers()]
     return checks
 
 
@@ -171,6 +171,29 @@ def _kernels() -> Check:
         remedy = "Models run on torch alone, slower. Install g++ with your system's packages."
         return Check(name="kernels", status="absent", detail=str(missing), remedy=remedy)
     return Check(name="kernels", status="ok", detail=f"compiled, in {cache_folder()}")
+
+
+def _gpu_kernels() -> Check:
+    """Compiles one for the GPU, if there is one."""
+    return _with_torch("gpu kernels", _triton_kernels)
+
+
+def _triton_kernels() -> Check:
+    import torch
+
+    from weft.runtime.engine.cuda import HeadShape, open_kernels  # imports torch
+
+    if not torch.cuda.is_available():
+        return Check(name="gpu kernels", status="absent", detail="none needed without a GPU")
+    heads = HeadShape(num_heads=1, num_kv_heads=1, head_dim=64)
+    device = torch.device("cuda", torch.cuda.current_device())
+    try:
+        open_kernels(heads, torch.float16, device, is_deterministic=False)
+    except KernelsMissing as missing:
+        remedy = "Attention runs on torch alone, slower. Install torch for CUDA with its Triton."
+        return Check(name="gpu kernels", status="absent", detail=str(missing), remedy=remedy)
+    detail = f"compiled by Triton {metadata.version('triton')}"
+    return Check(name="gpu kernels", status="ok", detail=detail)
 
 
 def _cgroup() -> Check:

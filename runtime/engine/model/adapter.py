@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import AttentionInterface
 
-from weft.runtime.engine.model.attention import PagedAttention
+from weft.runtime.engine.model.attends import Attends
 
 __all__ = ["ATTENTION_NAME", "register_attention"]
 
@@ -27,7 +27,7 @@ def _attend(
     value_1KTD: torch.Tensor,
     attention_mask: None,
     *,
-    paged_attention: PagedAttention,
+    paged_attention: Attends,
     scaling: float,
     sliding_window: int | None = None,
     softcap: float | None = None,

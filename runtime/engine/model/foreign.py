@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from weft.runtime.engine.model.attention import PagedAttention
+from weft.runtime.engine.model.attends import Attends
 
 __all__ = [
     "AttentionPart",
@@ -115,7 +115,7 @@ class Decoder(Protocol):
         input_ids: torch.Tensor,
         position_ids: torch.Tensor,
         use_cache: bool,
-        paged_attention: PagedAttention,
+        paged_attention: Attends,
     ) -> DecoderOutput: ...
 
 

@@ -16,6 +16,7 @@ from weft.cache.kv_store import KVShape, KVStore
 from weft.errors import UnsupportedFeature
 from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.config import DeviceName, DTypeName, KVDTypeName, WeightsName
+from weft.runtime.engine.cuda import CudaCapture, HeadShape, KernelPath, open_kernels
 from weft.runtime.engine.model.checkpoint import open_checkpoint
 from weft.runtime.engine.model.families import Family, family_of
 from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
@@ -100,6 +101,10 @@ class ModelRunner:
                 family,
                 is_deterministic=is_deterministic,
                 is_fused=self.path == "fused",
+                kernels=_device_kernels(
+                    _heads(config, info), self.dtype, self.device, is_deterministic=is_deterministic
+                ),
+                capture=CudaCapture() if self.device.type == "cuda" else None,
             )
 
     @classmethod
@@ -230,6 +235,31 @@ def _int8_parts(weights: WeightsName, kv_dtype: KVDTypeName) -> str:
     """What is wanted in 8 bits, in words; empty when nothing is. Raises: ModelLoadError."""
     parts = {"weights='int8'": wants_int8(weights), "kv_dtype='int8'": kv_dtype == "int8"}
     return " and ".join(part for part, is_wanted in parts.items() if is_wanted)
+
+
+def _heads(config: DecoderConfig, info: ModelInfo) -> HeadShape:
+    return HeadShape(
+        num_heads=config.num_attention_heads,
+        num_kv_heads=info.kv_shape.num_kv_heads,
+        head_dim=info.kv_shape.head_dim,
+    )
+
+
+def _device_kernels(
+    heads: HeadShape, dtype: torch.dtype, device: torch.device, *, is_deterministic: bool
+) -> KernelPath | None:
+    """What computes attention on a GPU; None: torch's own operations do."""
+    if device.type != "cuda":
+        return None
+    try:
+        return open_kernels(heads, dtype, device, is_deterministic=is_deterministic)
+    except KernelsMissing as missing:
+        log.warning(
+            "weft's kernels for CUDA are not in use, because %s. Attention runs on torch alone,"
+            " slower. `weft doctor` says what to do.",
+            missing,
+        )
+        return None
 
 
 def _no_int8(parts: str, reason: str) -> UnsupportedFeature:

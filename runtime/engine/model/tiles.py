@@ -57,4 +57,5 @@ def _tile(batch: PackedBatch, rows: slice, sequences_T: np.ndarray, num_rows: in
         tree_masks_T=None
         if masks_T is None
         else np.pad(masks_T[rows], (0, padding), constant_values=1),
+        shares_prefixes=batch.shares_prefixes,
     )

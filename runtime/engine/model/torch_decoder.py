@@ -13,14 +13,16 @@ from transformers import PreTrainedModel
 
 from weft.cache.kv_store import KVShape, KVStore
 from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.cuda import Capture, DecodeGraphs, KernelPath, bucket_of
 from weft.runtime.engine.model.adapter import ATTENTION_NAME, register_attention
+from weft.runtime.engine.model.attends import Attends
 from weft.runtime.engine.model.attention import PagedAttention
 from weft.runtime.engine.model.families import Family
 from weft.runtime.engine.model.foreign import CausalDecoder
 from weft.runtime.engine.model.fused import fuse
 from weft.runtime.engine.model.info import ModelInfo
 from weft.runtime.engine.model.invariance import check_row_invariance
-from weft.runtime.engine.model.layout import AttentionLayout, plan_fixed, plan_layout
+from weft.runtime.engine.model.layout import plan_fixed, plan_layout
 from weft.runtime.engine.model.scratch import Scratch
 from weft.runtime.engine.model.spans import Ruler
 from weft.runtime.engine.model.tiles import cut_tiles
@@ -43,9 +45,15 @@ class TorchDecoder:
         *,
         is_deterministic: bool = False,
         is_fused: bool = True,
+        kernels: KernelPath | None = None,
+        capture: Capture | None = None,
     ) -> None:
         """Takes the model over: its attention is replaced and, with ``is_fused``, most of its
         modules are (see ``weft.runtime.engine.model.fused``).
+
+        ``kernels`` compute attention; without them keys are gathered and torch attends.
+        ``capture`` records plain decodes, to be replayed; it takes kernels, and does nothing in
+        deterministic mode, where whatever computes a row must be the same in every batch.
 
         ``is_deterministic``: everything runs in tiles of ``TILE_ROWS`` rows and spans of keys
         whose length only the position decides.
@@ -63,6 +71,10 @@ class TorchDecoder:
         self._windows = tuple(dict.fromkeys(info.windows))
         self._final_softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
         self._scratch = Scratch()
+        self._kernels = kernels
+        self._graphs = None
+        if kernels is not None and capture is not None and not is_deterministic:
+            self._graphs = DecodeGraphs(self._decode, kernels, capture)
         if is_fused:
             fuse(decoder, family, is_deterministic=is_deterministic)
         self._model = decoder
@@ -73,37 +85,58 @@ class TorchDecoder:
         """Logits [R, V] in float32 on the model's device, after writing the batch's keys and
         values into ``kv``. Blocks until computed on the CPU, not on CUDA."""
         with torch.inference_mode():
-            ruler = Ruler(
-                block_size=kv.block_size,
-                dtype=self._dtype,
-                device=self._device,
-                is_fixed=self._is_deterministic,
-            )
             if self._is_deterministic:
-                return self._forward_tiles(batch, kv, ruler)
-            hidden_TC = self._decode(batch, kv, plan_layout(batch, self._windows, ruler))
-            if len(batch.logit_rows_R) < len(batch.token_ids_T):
+                return self._forward_tiles(batch, kv)
+            hidden_TC = self._replay(batch, kv)
+            if hidden_TC is None:
+                hidden_TC = self._forward_packed(batch, kv)
+            if len(batch.logit_rows_R) < len(hidden_TC):
                 hidden_TC = hidden_TC.index_select(0, self._put(batch.logit_rows_R))
             return self._logits(hidden_TC)
 
-    def _forward_tiles(self, batch: PackedBatch, kv: KVStore, ruler: Ruler) -> torch.Tensor:
+    def _forward_tiles(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
         logits_RV = torch.empty(
             (len(batch.logit_rows_R), self._vocab_size), dtype=torch.float32, device=self._device
         )
         for tile in cut_tiles(batch, TILE_ROWS):
-            layout = plan_fixed(tile.batch, self._windows, ruler)
-            hidden_TC = self._decode(tile.batch, kv, layout)
+            hidden_TC = self._forward_packed(tile.batch, kv)
             if tile.wanted.start < tile.wanted.stop:
                 rows = self._put(batch.logit_rows_R[tile.wanted] - tile.offset)
                 logits_RV[tile.wanted] = self._logits(hidden_TC).index_select(0, rows)
         return logits_RV
 
-    def _decode(self, batch: PackedBatch, kv: KVStore, layout: AttentionLayout) -> torch.Tensor:
+    def _replay(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor | None:
+        """Hidden states of the batch and of what it is padded with, if it is one to be replayed."""
+        num_rows = None if self._graphs is None else bucket_of(batch)
+        if self._graphs is None or num_rows is None:
+            return None
+        [tile] = cut_tiles(batch, num_rows)
+        return self._graphs.run(tile.batch, kv)
+
+    def _forward_packed(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
+        tokens_T, positions_T = self._put(batch.token_ids_T), self._put(batch.positions_T)
+        return self._decode(tokens_T, positions_T, self._attention(batch, kv))
+
+    def _attention(self, batch: PackedBatch, kv: KVStore) -> Attends:
+        if self._kernels is not None:
+            return self._kernels.attention(batch, kv)
+        ruler = Ruler(
+            block_size=kv.block_size,
+            dtype=self._dtype,
+            device=self._device,
+            is_fixed=self._is_deterministic,
+        )
+        plan = plan_fixed if self._is_deterministic else plan_layout
+        return PagedAttention(kv, plan(batch, self._windows, ruler), self._scratch)
+
+    def _decode(
+        self, tokens_T: torch.Tensor, positions_T: torch.Tensor, attention: Attends
+    ) -> torch.Tensor:
         output = self._model.model(
-            input_ids=self._put(batch.token_ids_T).unsqueeze(0),
-            position_ids=self._put(batch.positions_T).unsqueeze(0),
+            input_ids=tokens_T.unsqueeze(0),
+            position_ids=positions_T.unsqueeze(0),
             use_cache=False,
-            paged_attention=PagedAttention(kv, layout, self._scratch),
+            paged_attention=attention,
         )
         return output.last_hidden_state[0]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from weft.runtime.engine.model.attention import PagedAttention
+from weft.runtime.engine.model.attends import Attends
 from weft.runtime.engine.model.fused.linear import concat_linear, pack_linear
 from weft.runtime.engine.model.fused.rotary import rotate
 
@@ -50,7 +50,7 @@ class FusedAttention(nn.Module):
         self,
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
-        paged_attention: PagedAttention,
+        paged_attention: Attends,
         **_: object,
     ) -> tuple[torch.Tensor, None]:
         traits = self._traits

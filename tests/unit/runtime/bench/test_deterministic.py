@@ -52,15 +52,19 @@ def test_the_price_is_a_ratio_of_rates_at_every_batch() -> None:
     assert findings.missing == [deterministic.NATIVE]
 
 
-def test_a_machine_that_cannot_be_deterministic_is_told(started: list[FakeDriver]) -> None:
-    class Refusing(FakeDriver):
-        def call(self, operation: str, *, timeout_s: float = 0.0, **arguments: object) -> object:
-            raise PeerFailed("It cannot.", peer="weft")
+class Refusing(FakeDriver):
+    def call(self, operation: str, *, timeout_s: float = 0.0, **arguments: object) -> object:
+        raise PeerFailed("It cannot.", peer="weft")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deterministic, "start", lambda one: cast(Driver, Refusing(one.name, 1.0)))
-        with pytest.raises(PeerFailed, match="It cannot"):
-            deterministic.bench_deterministic(BenchOptions())
+
+@pytest.mark.usefixtures("started")
+def test_a_machine_that_cannot_be_deterministic_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(contender: Contender) -> Driver:
+        return cast(Driver, Refusing(contender.name, 1.0))
+
+    monkeypatch.setattr(deterministic, "start", start)
+    with pytest.raises(PeerFailed, match="It cannot"):
+        deterministic.bench_deterministic(BenchOptions())
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import pytest
 import torch
-from safetensors.torch import (  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import (
     load_file,  # pyright: ignore[reportUnknownVariableType]
-    save_file,
+    save_file,  # pyright: ignore[reportUnknownVariableType]
 )
 
 from tests.support.bench import TINY

@@ -26,9 +26,9 @@ PREFILL_PROMPT_TOKENS = 256
 SECONDS, FULL_SECONDS = 0.6, 2.0
 """How long the fastest contender should decode per round."""
 TRIAL = Point("decode", 8)
-TRIALS = {Point("decode", 1), TRIAL}
-"""Where the variants of a peer are tried: what emulating a dtype costs shows at 8 rows, and with
-more rows it only grows."""
+"""Where the variants of a peer are tried first: what emulating a dtype costs shows at 8 rows, and
+elsewhere a single trial may take half a minute."""
+CHEAP = {Point("decode", 1), TRIAL}
 WEIGHTS = {Point("decode", 1): 1.5, TRIAL: 1.5, Point("decode", MAX_BATCH): 2.5}
 """How long a workload takes relative to the others, where it is longer."""
 OWN_DTYPE = {Point("decode", 1)}
@@ -133,11 +133,9 @@ def _bench_model(
 
 
 def _choose(field: Field, name: str, point: Point, options: BenchOptions) -> None:
-    """Try the variants of peers where it tells, and before the first race in any case."""
-    if options.is_full or point in TRIALS:
-        field.choose(_workload(name, point, options))
-    elif not field.has_chosen:
+    if not field.has_chosen and point not in CHEAP:
         field.choose(_workload(name, TRIAL, options))
+    field.choose(_workload(name, point, options))
 
 
 def _workload(model: str, point: Point, options: BenchOptions) -> Workload:

@@ -25,6 +25,8 @@ OWN_DTYPE, OWN_NAME = "bfloat16", "bf16"
 """What the checkpoints of the benches are stored in, and what figures call it."""
 NUM_LOADERS = 2
 """Contenders that load at once; loading is mostly one thread's work."""
+FAR_SLOWER = 2.0
+"""Times; no other workload makes up for it."""
 LOAD_TIMEOUT_S = 600.0
 
 
@@ -50,6 +52,7 @@ class Field:
         self._entries: dict[str, _Entry] = {}
         self._stack = ExitStack()
         self._chosen: list[str] = []
+        self._beaten: set[str] = set()
         self._pilots: dict[str, float] = {}
         self._piloted: Workload | None = None
 
@@ -76,20 +79,30 @@ class Field:
     @property
     def has_chosen(self) -> bool:
         """Whether ``choose`` was called."""
-        return self._piloted is not None
+        return bool(self._chosen)
 
     def choose(self, workload: Workload) -> None:
-        """Try all variants of every peer: from now on only the fastest of each races. The trials
-        of the others are noted as rows of no round."""
-        self._say(f"{workload.model} {workload.phase} at batch {workload.batch}: trials")
+        """Try the variants of every peer: until the next trial only the fastest of each races.
+        The trials of the others are noted as rows of no round.
+
+        A variant that is far slower than another is not tried again. Where no peer has a choice
+        left nothing is run.
+        """
         absent = [name for name in self._entries if not self._enters(name, workload)]
-        present = [name for name in self._entries if name not in absent]
-        self._pilots = self._speeds(present, workload, workload.pilot)
-        self._chosen = [*self._fastest_of_each_kind(), *absent]
-        self._piloted = workload
+        names = [name for name in self._entries if name not in (*absent, *self._beaten)]
+        if len({self._kind(name) for name in names}) == len(names):
+            self._chosen = [*names, *absent]
+            return
+        self._say(f"{workload.model} {workload.phase} at batch {workload.batch}: trials")
+        self._pilots, self._piloted = self._speeds(names, workload, workload.pilot), workload
+        best = self._fastest_of_each_kind()
+        self._chosen = [*best.values(), *absent]
         for name, rate in self._pilots.items():
-            if name not in self._chosen:
+            fastest = best[self._kind(name)]
+            if name != fastest:
                 self._note_row(workload, name, [rate], num_rounds=0)
+            if rate * FAR_SLOWER < self._pilots[fastest]:
+                self._beaten.add(name)
 
     def race(
         self,
@@ -169,11 +182,13 @@ class Field:
         rates = {name: self._rate(name, workload, measure) for name in names}
         return {name: rate for name, rate in rates.items() if name in self._entries}
 
-    def _fastest_of_each_kind(self) -> list[str]:
-        best: dict[str, str] = {}
-        for name in sorted(self._pilots, key=self._pilots.__getitem__):
-            best[self._entries[name].contender.kind] = name
-        return list(best.values())
+    def _fastest_of_each_kind(self) -> dict[str, str]:
+        """Names by kind."""
+        names = sorted(self._pilots, key=self._pilots.__getitem__)
+        return {self._kind(name): name for name in names}
+
+    def _kind(self, name: str) -> str:
+        return self._entries[name].contender.kind
 
     def _note(self, workload: Workload, rates: Mapping[str, list[float]], num_asked: int) -> None:
         """Of each kind its fastest variant gives the figures; a variant in the checkpoint's own
@@ -195,7 +210,7 @@ class Field:
         rates: Mapping[str, list[float]],
         num_asked: int,
     ) -> None:
-        is_ours = self._entries[name].contender.kind == OURS
+        is_ours = self._kind(name) == OURS
         found = {f"{label}_tokens_per_s": statistics.median(rates[name])}
         if not is_ours:
             found[f"vs_{label}"] = median_ratio(rates, OURS, name)

@@ -111,7 +111,24 @@ def test_later_workloads_race_whom_an_earlier_one_chose_and_warm_up_once() -> No
         num_before = {name: driver.num_calls for name, driver in started.items()}
         race(running, other)
     added = {name: driver.num_calls - num_before[name] for name, driver in started.items()}
-    assert added == {"weft": 1 + 3 * 2, "peer-bfloat16": 1 + 3 * 2, "peer-float32": 0}
+    assert added == {"weft": 2 + 3 * 2, "peer-bfloat16": 2 + 3 * 2, "peer-float32": 0}
+
+
+def test_variants_are_tried_anew_unless_one_was_far_slower() -> None:
+    for half_s, is_tried in ((0.03, True), (0.05, False)):
+        started = drivers(half_s=half_s, whole_s=0.02)
+        findings = Findings()
+        with field(findings, started) as running:
+            running.load([WEFT, HALF, WHOLE], Path("mini"), seed=0)
+            running.choose(DECODE)
+            num_calls = started["peer-bfloat16"].num_calls
+            started["peer-bfloat16"].step_s = 0.01  # it is the better one elsewhere
+            other = replace(DECODE, batch=3)
+            running.choose(other)
+            assert (started["peer-bfloat16"].num_calls > num_calls) == is_tried
+            race(running, other)
+        peer = findings.basis["mini_decode_vs_peer_b3"].peer
+        assert peer == ("peer-bfloat16" if is_tried else "peer-float32")
 
 
 def test_a_contender_is_left_out_only_where_the_batch_is_larger_than_it_takes() -> None:

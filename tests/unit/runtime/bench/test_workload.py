@@ -62,6 +62,15 @@ def test_a_trial_is_judged_by_its_best_call_after_the_first() -> None:
     assert workload().pilot(engine) == pytest.approx(4 * 4 / 0.001)
 
 
+def test_a_short_first_call_is_not_taken_at_its_word() -> None:
+    engine = WarmingEngine(setup_s=0.001)
+    workload().warm(engine)
+    assert len(engine.calls) == 2
+    slow = LinearEngine(setup_s=2.0)
+    assert workload().warm(slow) == pytest.approx(4 * 4 / 2.0)
+    assert len(slow.calls) == 1
+
+
 def test_a_slow_trial_is_not_repeated() -> None:
     engine = LinearEngine(setup_s=PILOT_S)
     workload().pilot(engine)

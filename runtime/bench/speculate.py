@@ -116,9 +116,9 @@ def bench_speculate(
     for all that serving a turn takes. ``grammar_tick_cost_b32`` is the time that masks add to a
     Tick of 32 sequences, as a share of it, without guesses.
 
-    They are of mini widened to a size that people run, which says what mini says, token by token;
-    ``mini_…`` are the same figures of mini itself, whose forward is so small that guessing and
-    masking weigh as they do in no larger model.
+    They are of mini widened to a size that people run, which says what mini says; ``mini_…`` are
+    the same figures of mini itself, whose forward is so small that guessing and masking weigh as
+    they do in no larger model.
     """
     findings = Findings()
     turns = recorded_turns(BUNDLED / "heldout", options.seed)

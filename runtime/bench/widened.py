@@ -3,7 +3,8 @@
 Everything a network has is repeated and whatever reads the repetitions divides by their number,
 as in Net2Net (Chen et al., 2016). Repeated values leave the mean of their squares alone, so norms
 need no change, and with powers of two every weight stays exact in bfloat16. Layers beyond the
-network's own compute on random weights and add zero.
+network's own compute on random weights and add zero. Computed in float32, a widened model writes
+what the narrow one does, token by token.
 
 Shapes: C model width, H query heads, K key-value heads, G queries of one of these, D head
 dimension, I feed-forward width, V vocabulary.

@@ -25,8 +25,8 @@ OWN_DTYPE, OWN_NAME = "bfloat16", "bf16"
 """What the checkpoints of the benches are stored in, and what figures call it."""
 NUM_LOADERS = 2
 """Contenders that load at once; loading is mostly one thread's work."""
-FAR_SLOWER = 2.0
-"""Times; no other workload makes up for it."""
+MAX_TRIAL_S = 3.0
+"""A variant that lost a trial has another one only where that takes no longer."""
 LOAD_TIMEOUT_S = 600.0
 
 
@@ -52,8 +52,8 @@ class Field:
         self._entries: dict[str, _Entry] = {}
         self._stack = ExitStack()
         self._chosen: list[str] = []
-        self._beaten: set[str] = set()
         self._pilots: dict[str, float] = {}
+        self._lost: dict[str, float] = {}
         self._piloted: Workload | None = None
 
     def load(self, contenders: Sequence[Contender], folder: Path, **limits: int) -> None:
@@ -85,11 +85,15 @@ class Field:
         """Try the variants of every peer: until the next trial only the fastest of each races.
         The trials of the others are noted as rows of no round.
 
-        A variant that is far slower than another is not tried again. Where no peer has a choice
-        left nothing is run.
+        A variant that lost the last trial is not tried where that would take long: emulating a
+        dtype may cost half a minute a call. Where no peer has a choice left nothing is run.
         """
         absent = [name for name in self._entries if not self._enters(name, workload)]
-        names = [name for name in self._entries if name not in (*absent, *self._beaten)]
+        names = [
+            name
+            for name in self._entries
+            if name not in absent and not self._is_beaten(name, workload)
+        ]
         if len({self._kind(name) for name in names}) == len(names):
             self._chosen = [*names, *absent]
             return
@@ -98,11 +102,9 @@ class Field:
         best = self._fastest_of_each_kind()
         self._chosen = [*best.values(), *absent]
         for name, rate in self._pilots.items():
-            fastest = best[self._kind(name)]
-            if name != fastest:
+            if name not in self._chosen:
+                self._lost[name] = rate
                 self._note_row(workload, name, [rate], num_rounds=0)
-            if rate * FAR_SLOWER < self._pilots[fastest]:
-                self._beaten.add(name)
 
     def race(
         self,
@@ -155,6 +157,13 @@ class Field:
     def _enters(self, name: str, workload: Workload) -> bool:
         max_batch = self._entries[name].contender.max_batch
         return max_batch is None or workload.batch <= max_batch
+
+    def _is_beaten(self, name: str, workload: Workload) -> bool:
+        rivals = [one for one in self._chosen if one in self._entries and one != name]
+        has_rival = self._kind(name) in map(self._kind, rivals)
+        if name in self._chosen or name not in self._lost or not has_rival:
+            return False
+        return workload.trial_tokens / self._lost[name] > MAX_TRIAL_S
 
     def _racers(self, workload: Workload, *, has_own_dtype: bool) -> list[str]:
         return [

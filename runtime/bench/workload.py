@@ -60,7 +60,7 @@ class Workload:
         seconds = self._trial(engine, "warm")
         if seconds < SHORT_S:
             seconds = self._trial(engine, "warm", "again")
-        return self._trial_tokens / seconds
+        return self.trial_tokens / seconds
 
     def pilot(self, engine: Generator) -> float:
         """Tokens per second: the best of a few calls after one to warm up."""
@@ -68,10 +68,11 @@ class Workload:
         seconds: list[float] = []
         while len(seconds) < MAX_PILOTS and sum(seconds) < PILOT_S:
             seconds.append(self._trial(engine, "pilot", len(seconds)))
-        return self._trial_tokens / min(seconds)
+        return self.trial_tokens / min(seconds)
 
     @property
-    def _trial_tokens(self) -> int:
+    def trial_tokens(self) -> int:
+        """Tokens whose rate one call of a trial says."""
         return self.batch * (PILOT_TOKENS if self.phase == "decode" else self.prompt_tokens)
 
     def _trial(self, engine: Generator, *call: object) -> float:

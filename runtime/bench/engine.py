@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from weft.runtime.bench.checkpoint import M197, MINI_LIKE, write_checkpoint
@@ -12,35 +12,56 @@ from weft.runtime.bench.contender import Contender, engine_contenders, start
 from weft.runtime.bench.field import Field
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.selection import MODELS, Point, choose_models, choose_points
+from weft.runtime.bench.shares import TimeShares
 from weft.runtime.bench.workload import Workload
 
 __all__ = ["BUNDLED", "bench_engine", "bench_models", "race_models"]
 
-BATCHES = (1, 8, 32, 128)
-MAX_CONTEXT = 1024
-PROMPT_TOKENS, FULL_PROMPT_TOKENS = 8, 128
-PREFILL_BATCH, PREFILL_PROMPT_TOKENS = 4, 256
-SECONDS, FULL_SECONDS = 0.8, 3.0
+MAX_CONTEXT, MAX_BATCH = 1024, 128
+PROMPT_TOKENS, FULL_PROMPT_TOKENS = 4, 8
+"""Few, because every decoding is timed with its prompts and once more without: 128 sequences
+would prefill for longer than they decode."""
+PREFILL_PROMPT_TOKENS = 256
+SECONDS, FULL_SECONDS = 0.6, 2.0
 """How long the fastest contender should decode per round."""
-PILOTS = {("decode", 1), ("decode", 8)}
-"""Where the variants of a peer are tried: what emulating a dtype costs shows at 8 rows, and with
-more rows it only grows."""
-SLACK_S = 60.0
+TRIAL = Point("decode", 8)
+"""Where the variants of a peer are tried first: what emulating a dtype costs shows at 8 rows, and
+elsewhere a single trial may take half a minute."""
+CHEAP = {Point("decode", 1), TRIAL}
+WEIGHTS = {Point("decode", 1): 1.5, TRIAL: 1.5, Point("decode", MAX_BATCH): 2.5}
+"""How long a workload takes relative to the others, where it is longer."""
+OWN_DTYPE = {Point("decode", 1)}
+"""Where peers also race in the checkpoint's own dtype if another is faster: elsewhere one round
+in an emulated dtype takes longer than all others together."""
+EMULATING = "transformers"
+"""A peer that is always there; it has two dtypes where one is emulated."""
+MINI_SHARE = 0.4
+"""Of the time limit, at most, where another model follows."""
+SLACK_S = 40.0
 """How far past its deadline a model's last workloads may still start."""
 BUNDLED = Path(__file__).parents[1] / "assets" / "mini"
 
 
-def bench_engine(options: BenchOptions) -> Findings:
+def bench_engine(options: BenchOptions, *, clock: Callable[[], float] = time.monotonic) -> Findings:
     """Rates of every engine found, on ``mini`` and on a random 197M-parameter model.
 
     Figures: ``MODEL_decode_vs_PEER_bN`` and ``MODEL_prefill_vs_PEER`` are weft's rate over the
-    peer's (above 1 weft is faster), ``…_tokens_per_s`` the rates. The peer ``bound`` is what
-    the machine allows: ``MODEL_decode_b1_vs_bandwidth`` and ``MODEL_prefill_vs_matrix_rate`` are
-    the shares of it that weft reaches.
+    peer's in the dtype in which it is faster (above 1 weft is faster), ``…_vs_PEER_bf16…`` over
+    the peer's in bfloat16, which the models are stored in; ``…_tokens_per_s`` are the rates. The
+    peer ``bound`` is what the machine allows: ``MODEL_decode_b1_vs_bandwidth`` and
+    ``MODEL_prefill_vs_matrix_rate`` are the shares of it that weft reaches.
+
+    Raises InvalidRequest for a model or a workload that there is not.
     """
     findings = Findings()
     contenders, findings.missing = engine_contenders(options)
-    race_models(findings, contenders, options, deadline=time.monotonic() + options.limit_s)
+    if not options.is_full and len({one.dtype for one in contenders if one.kind == EMULATING}) > 1:
+        findings.missing.append(
+            "…_vs_PEER_bf16… beyond batch 1: bfloat16 is emulated here; --full measures it"
+        )
+    deadline = clock() + options.limit_s
+    race_models(findings, contenders, options, deadline=deadline, clock=clock)
     return findings
 
 
@@ -51,35 +72,34 @@ def race_models(
     *,
     deadline: float,
     suffix: str = "",
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Note the rates of ``contenders`` on both models, ``suffix`` put to the models' names;
-    after ``deadline`` (of the monotonic clock) little more is begun."""
+    """Note the rates of ``contenders`` on the models chosen, ``suffix`` put to their names; after
+    ``deadline`` (of ``clock``) little more is begun. Raises InvalidRequest."""
+    models, points = choose_models(options.models), choose_points(options.workloads)
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
-        for folder, share in zip(bench_models(Path(place), options.seed), (0.4, 1.0), strict=True):
-            now, name = time.monotonic(), folder.name + suffix
+        for folder in bench_models(Path(place), options.seed, models):
+            now, name = clock(), folder.name + suffix
+            share = 1.0 if folder.name == models[-1] else MINI_SHARE
             until = now + share * (deadline - now)
-            _bench_model(findings, contenders, folder, name, options, until)
+            shares = TimeShares(until, [WEIGHTS.get(point, 1.0) for point in points], clock=clock)
+            _bench_model(findings, contenders, folder, name, options, points, shares)
             _name_bounds(findings, name)
 
 
 def _name_bounds(findings: Findings, model: str) -> None:
     """Call the two shares of the machine's limits by what limits there."""
-    names = {
-        f"{model}_decode_vs_bound_b1": f"{model}_decode_b1_vs_bandwidth",
-        f"{model}_prefill_vs_bound": f"{model}_prefill_vs_matrix_rate",
-    }
-    for old, new in names.items():
-        if old in findings.figures:
-            findings.figures[new] = findings.figures.pop(old)
+    findings.rename(f"{model}_decode_vs_bound_b1", f"{model}_decode_b1_vs_bandwidth")
+    findings.rename(f"{model}_prefill_vs_bound", f"{model}_prefill_vs_matrix_rate")
 
 
-def bench_models(place: Path, seed: int) -> Iterator[Path]:
+def bench_models(place: Path, seed: int, models: Sequence[str] = MODELS) -> Iterator[Path]:
     """Checkpoint folders, each named as its figures are."""
-    if (BUNDLED / "model.safetensors").exists():
-        yield BUNDLED
-    else:
-        yield write_checkpoint(place / "mini", MINI_LIKE, seed=seed)
-    yield write_checkpoint(place / "m197", M197, seed=seed)
+    if "mini" in models:
+        has_mini = (BUNDLED / "model.safetensors").exists()
+        yield BUNDLED if has_mini else write_checkpoint(place / "mini", MINI_LIKE, seed=seed)
+    if "m197" in models:
+        yield write_checkpoint(place / "m197", M197, seed=seed)
 
 
 def _bench_model(
@@ -88,49 +108,42 @@ def _bench_model(
     folder: Path,
     name: str,
     options: BenchOptions,
-    deadline: float,
+    points: Sequence[Point],
+    shares: TimeShares,
 ) -> None:
-    """Every workload on one model; after ``deadline`` each gets one round, later none."""
-    field = Field(
-        findings,
-        start=start,
-        may_go_on=lambda: time.monotonic() < deadline,
-        say=options.say,
-    )
-    with field:
+    """The workloads chosen, on one model. The first round of each is measured even if its share
+    of the time is over, until the deadline is long past."""
+    with Field(findings, start=start, say=options.say) as field:
         field.load(
-            contenders,
-            folder,
-            max_context=MAX_CONTEXT,
-            max_batch=max(BATCHES),
-            seed=options.seed,
+            contenders, folder, max_context=MAX_CONTEXT, max_batch=MAX_BATCH, seed=options.seed
         )
-        for workload in _workloads(name, options):
-            if time.monotonic() > deadline + SLACK_S:
-                findings.missing.append(f"{workload.figure('…')}: no time left; ask for --full")
+        for point in points:
+            workload, may_go_on = _workload(name, point, options), shares.begin()
+            if shares.late_s > SLACK_S:
+                findings.missing.append(f"{workload.figure('…')}: no time left for it")
                 continue
+            _choose(field, name, point, options)
             field.race(
                 workload,
                 num_rounds=options.rounds,
                 seconds=FULL_SECONDS if options.is_full else SECONDS,
-                has_pilot=options.is_full or (workload.phase, workload.batch) in PILOTS,
+                may_go_on=may_go_on,
+                has_own_dtype=options.is_full or point in OWN_DTYPE,
             )
 
 
-def _workloads(model: str, options: BenchOptions) -> Iterator[Workload]:
-    prompt_tokens = FULL_PROMPT_TOKENS if options.is_full else PROMPT_TOKENS
-    for batch in BATCHES:
-        yield Workload(
-            model=model,
-            phase="decode",
-            batch=batch,
-            prompt_tokens=prompt_tokens,
-            seed=options.seed,
-        )
-    yield Workload(
+def _choose(field: Field, name: str, point: Point, options: BenchOptions) -> None:
+    if not field.has_chosen and point not in CHEAP:
+        field.choose(_workload(name, TRIAL, options))
+    field.choose(_workload(name, point, options))
+
+
+def _workload(model: str, point: Point, options: BenchOptions) -> Workload:
+    decodes_from = FULL_PROMPT_TOKENS if options.is_full else PROMPT_TOKENS
+    return Workload(
         model=model,
-        phase="prefill",
-        batch=PREFILL_BATCH,
-        prompt_tokens=PREFILL_PROMPT_TOKENS,
+        phase=point.phase,
+        batch=point.batch,
+        prompt_tokens=decodes_from if point.phase == "decode" else PREFILL_PROMPT_TOKENS,
         seed=options.seed,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,13 @@ from weft.runtime.bench.workload import Workload
 __all__ = ["Field"]
 
 OURS = "weft"
+OWN_DTYPE, OWN_NAME = "bfloat16", "bf16"
+"""What the checkpoints of the benches are stored in, and what figures call it."""
+NUM_LOADERS = 2
+"""Contenders that load at once; loading is mostly one thread's work."""
+MAX_TRIAL_S = 3.0
+"""A variant that lost a trial has another one only where that takes no longer."""
+LOAD_TIMEOUT_S = 600.0
 
 
 class _Entry(NamedTuple):
@@ -36,53 +44,96 @@ class Field:
         findings: Findings,
         *,
         start: Callable[[Contender], Driver],
-        may_go_on: Callable[[], bool],
         say: Callable[[str], None],
     ) -> None:
         self._findings = findings
         self._start = start
-        self._may_go_on = may_go_on
         self._say = say
         self._entries: dict[str, _Entry] = {}
         self._stack = ExitStack()
-        self._runners: list[str] = []
+        self._chosen: list[str] = []
+        self._pilots: dict[str, float] = {}
+        self._lost: dict[str, float] = {}
+        self._piloted: Workload | None = None
 
     def load(self, contenders: Sequence[Contender], folder: Path, **limits: int) -> None:
         """Start every contender and let it load ``folder``."""
         for contender in contenders:
-            self._say(f"{folder.name}: {contender.name} loads")
             try:
                 driver = self._stack.enter_context(self._start(contender))
-                self._entries[contender.name] = _Entry(contender, driver)
-                version = driver.call("load", model=str(folder), dtype=contender.dtype, **limits)
             except PeerFailed as error:
                 self._drop(contender, error, folder.name)
                 continue
-            if version:
-                self._findings.versions[contender.kind] = version
+            self._entries[contender.name] = _Entry(contender, driver)
 
-    def race(self, workload: Workload, *, num_rounds: int, seconds: float, has_pilot: bool) -> None:
+        def load(entry: _Entry) -> None:
+            self._say(f"{folder.name}: {entry.contender.name} loads")
+            try:
+                self._load(entry, folder, limits)
+            except PeerFailed as error:
+                self._drop(entry.contender, error, folder.name)
+
+        with ThreadPoolExecutor(NUM_LOADERS) as pool:
+            list(pool.map(load, list(self._entries.values())))
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether ``choose`` was called."""
+        return bool(self._chosen)
+
+    def choose(self, workload: Workload) -> None:
+        """Try the variants of every peer: until the next trial only the fastest of each races.
+        The trials of the others are noted as rows of no round.
+
+        A variant that lost the last trial is not tried where that would take long: emulating a
+        dtype may cost half a minute a call. Where no peer has a choice left nothing is run.
+        """
+        absent = [name for name in self._entries if not self._enters(name, workload)]
+        names = [
+            name
+            for name in self._entries
+            if name not in absent and not self._is_beaten(name, workload)
+        ]
+        if len({self._kind(name) for name in names}) == len(names):
+            self._chosen = [*names, *absent]
+            return
+        self._say(f"{workload.model} {workload.phase} at batch {workload.batch}: trials")
+        self._pilots, self._piloted = self._speeds(names, workload, workload.pilot), workload
+        best = self._fastest_of_each_kind()
+        self._chosen = [*best.values(), *absent]
+        for name, rate in self._pilots.items():
+            if name not in self._chosen:
+                self._lost[name] = rate
+                self._note_row(workload, name, [rate], num_rounds=0)
+
+    def race(
+        self,
+        workload: Workload,
+        *,
+        num_rounds: int,
+        seconds: float,
+        may_go_on: Callable[[], bool],
+        has_own_dtype: bool = False,
+    ) -> None:
         """Measure ``workload`` in interleaved rounds and note its rows and figures.
 
-        With ``has_pilot`` all variants of a peer are tried first, and only the faster one of
-        each goes on: in this race and in those that follow without a pilot.
+        The fastest contender decodes for about ``seconds`` a round. ``may_go_on`` is asked before
+        each round but the first. With ``has_own_dtype`` the variants in the checkpoint's own
+        dtype race too where others of their kind are faster.
         """
         self._say(f"{workload.model} {workload.phase} at batch {workload.batch}")
-        names = (
-            list(self._entries) if has_pilot else [n for n in self._runners if n in self._entries]
-        )
-        absent = [name for name in names if not self._enters(name, workload)]
-        names = [name for name in names if name not in absent]
-        pilots = {name: rate for name in names if (rate := self._pilot(name, workload))}
-        if has_pilot:
-            self._runners = [*self._fastest_of_each_kind(pilots), *absent]
-            self._note_left_out(workload, pilots)
-        rates = self._rounds(workload, pilots, num_rounds, seconds)
-        self._note(workload, rates)
+        names = self._racers(workload, has_own_dtype=has_own_dtype)
+        known = self._pilots if workload == self._piloted else {}
+        fresh = [name for name in names if name not in known]
+        speeds = {**known, **self._speeds(fresh, workload, workload.warm)}
+        names = [name for name in names if name in self._entries]
+        num_tokens = workload.tokens_for(max(speeds[name] for name in names), seconds)
 
-    def _enters(self, name: str, workload: Workload) -> bool:
-        max_batch = self._entries[name].contender.max_batch
-        return max_batch is None or workload.batch <= max_batch
+        def measure(name: str, number: int) -> float:
+            return self._rate(name, workload, lambda at: workload.rate(at, number, num_tokens))
+
+        rates = interleave(names, measure, num_rounds=num_rounds, may_go_on=may_go_on)
+        self._note(workload, {n: rates[n] for n in names if n in self._entries}, num_rounds)
 
     def __enter__(self) -> Self:
         return self
@@ -95,52 +146,91 @@ class Field:
     ) -> None:
         self._stack.close()
 
-    def _pilot(self, name: str, workload: Workload) -> float | None:
+    def _load(self, entry: _Entry, folder: Path, limits: Mapping[str, int]) -> None:
+        contender, driver = entry
+        version = driver.call(
+            "load", timeout_s=LOAD_TIMEOUT_S, model=str(folder), dtype=contender.dtype, **limits
+        )
+        if version:
+            self._findings.versions[contender.kind] = version
+
+    def _enters(self, name: str, workload: Workload) -> bool:
+        max_batch = self._entries[name].contender.max_batch
+        return max_batch is None or workload.batch <= max_batch
+
+    def _is_beaten(self, name: str, workload: Workload) -> bool:
+        rivals = [one for one in self._chosen if one in self._entries and one != name]
+        has_rival = self._kind(name) in map(self._kind, rivals)
+        if name in self._chosen or name not in self._lost or not has_rival:
+            return False
+        return workload.trial_tokens / self._lost[name] > MAX_TRIAL_S
+
+    def _racers(self, workload: Workload, *, has_own_dtype: bool) -> list[str]:
+        return [
+            name
+            for name, (contender, _) in self._entries.items()
+            if self._enters(name, workload)
+            and (name in self._chosen or (has_own_dtype and contender.dtype == OWN_DTYPE))
+        ]
+
+    def _rate(self, name: str, workload: Workload, measure: Callable[[Driver], float]) -> float:
+        """What is measured; no number from a contender that has left, or leaves now."""
+        if name not in self._entries:
+            return math.nan
         contender, driver = self._entries[name]
         try:
-            return workload.pilot(driver)
+            return measure(driver)
         except PeerFailed as error:
             self._drop(contender, error, workload.model)
-            return None
+            return math.nan
 
-    def _fastest_of_each_kind(self, pilots: dict[str, float]) -> list[str]:
-        best: dict[str, str] = {}
-        for name in sorted(pilots, key=pilots.__getitem__):
-            best[self._entries[name].contender.kind] = name
-        return [name for name in pilots if name in best.values()]
+    def _speeds(
+        self, names: Sequence[str], workload: Workload, measure: Callable[[Driver], float]
+    ) -> dict[str, float]:
+        """Of those that stay in the field."""
+        rates = {name: self._rate(name, workload, measure) for name in names}
+        return {name: rate for name, rate in rates.items() if name in self._entries}
 
-    def _rounds(
-        self, workload: Workload, pilots: dict[str, float], num_rounds: int, seconds: float
-    ) -> dict[str, list[float]]:
-        runners = [name for name in self._runners if name in pilots]
-        num_tokens = workload.tokens_for(max(pilots[name] for name in runners), seconds)
+    def _fastest_of_each_kind(self) -> dict[str, str]:
+        """Names by kind."""
+        names = sorted(self._pilots, key=self._pilots.__getitem__)
+        return {self._kind(name): name for name in names}
 
-        def measure(name: str, number: int) -> float:
-            if name not in self._entries:
-                return math.nan
-            contender, driver = self._entries[name]
-            try:
-                return workload.rate(driver, number, num_tokens)
-            except PeerFailed as error:
-                self._drop(contender, error, workload.model)
-                return math.nan
+    def _kind(self, name: str) -> str:
+        return self._entries[name].contender.kind
 
-        rates = interleave(runners, measure, num_rounds=num_rounds, may_go_on=self._may_go_on)
-        return {name: values for name, values in rates.items() if name in self._entries}
-
-    def _note_left_out(self, workload: Workload, pilots: dict[str, float]) -> None:
-        for name, rate in pilots.items():
-            if name not in self._runners:
-                self._note_row(workload, name, [rate], num_rounds=0)
-
-    def _note(self, workload: Workload, rates: dict[str, list[float]]) -> None:
-        figures = self._findings.figures
+    def _note(self, workload: Workload, rates: Mapping[str, list[float]], num_asked: int) -> None:
+        """Of each kind its fastest variant gives the figures; a variant in the checkpoint's own
+        dtype gives those that say so, whether it is the fastest or not."""
         for name, values in rates.items():
-            kind = self._entries[name].contender.kind
+            contender = self._entries[name].contender
             self._note_row(workload, name, values, num_rounds=len(values))
-            figures[workload.figure(f"{kind}_tokens_per_s")] = statistics.median(values)
-            if kind != OURS:
-                figures[workload.figure(f"vs_{kind}")] = median_ratio(rates, OURS, name)
+            labels = [contender.kind] if name in self._chosen else []
+            if contender.dtype == OWN_DTYPE:
+                labels.append(f"{contender.kind}_{OWN_NAME}")
+            for label in labels:
+                self._note_figures(workload, label, name, rates, num_asked)
+
+    def _note_figures(
+        self,
+        workload: Workload,
+        label: str,
+        name: str,
+        rates: Mapping[str, list[float]],
+        num_asked: int,
+    ) -> None:
+        is_ours = self._kind(name) == OURS
+        found = {f"{label}_tokens_per_s": statistics.median(rates[name])}
+        if not is_ours:
+            found[f"vs_{label}"] = median_ratio(rates, OURS, name)
+        for what, value in found.items():
+            self._findings.note(
+                workload.figure(what),
+                value,
+                num_rounds=len(rates[name]),
+                num_asked=num_asked,
+                peer="" if is_ours else name,
+            )
 
     def _note_row(
         self, workload: Workload, name: str, rates: Sequence[float], *, num_rounds: int

@@ -10,9 +10,9 @@ from weft.errors import InvalidRequest
 
 __all__ = ["BenchOptions", "parse_peer"]
 
-DEFAULT_ROUNDS = 3
+DEFAULT_ROUNDS = 5
 FULL_ROUNDS = 9
-DEFAULT_LIMIT_S = 480.0
+DEFAULT_LIMIT_S = 540.0
 FULL_LIMIT_S = 5400.0
 
 
@@ -29,9 +29,13 @@ class BenchOptions:
     peers_folder: Path = Path(".peers")
     """Where ``make peers`` put the peers' environments; a kind in ``peers`` goes before it."""
     num_rounds: int | None = None
-    """Interleaved rounds per figure; ``None`` is 3, or 9 in full."""
+    """Interleaved rounds per figure; ``None`` is 5, or 9 in full."""
     is_full: bool = False
     """Measure more, for as long as it takes."""
+    models: tuple[str, ...] = ()
+    """Which models the bench ``engine`` measures; none are all."""
+    workloads: tuple[str, ...] = ()
+    """Which workloads it measures, such as ``decode:8`` or ``prefill``; none are all."""
     seed: int = 0
     say: Callable[[str], None] = _silent
     """Called with one line of progress at a time."""

@@ -100,7 +100,7 @@ def _park(findings: Findings, openers: Mapping[str, Opener], options: BenchOptio
             return float(driver.call("park", num_programs=NUM_PARKED))
 
     options.say("overhead: parked programs")
-    # Memory repeats to a part in a thousand, so one round is as good as three.
+    # Memory repeats to a part in a thousand, so one round is as good as five.
     values = interleave(list(openers), measure, num_rounds=options.rounds if options.is_full else 1)
     _note(findings, values, "bytes_per_parked_program", "")
 
@@ -108,7 +108,13 @@ def _park(findings: Findings, openers: Mapping[str, Opener], options: BenchOptio
 def _note(findings: Findings, values: Mapping[str, list[float]], figure: str, unit: str) -> None:
     for name, measured in values.items():
         whose = figure if name == OURS else f"{name}_{figure}"
-        findings.figures["_".join(filter(None, [whose, unit]))] = statistics.median(measured)
+        _note_figure(
+            findings,
+            "_".join(filter(None, [whose, unit])),
+            statistics.median(measured),
+            len(measured),
+            "" if name == OURS else name,
+        )
         findings.rows.append(
             {
                 "what": figure,
@@ -120,7 +126,13 @@ def _note(findings: Findings, values: Mapping[str, list[float]], figure: str, un
             }
         )
     if PEER in values:
-        findings.figures[f"{figure}_vs_{PEER}"] = median_ratio(values, OURS, PEER)
+        ratio = median_ratio(values, OURS, PEER)
+        _note_figure(findings, f"{figure}_vs_{PEER}", ratio, len(values[OURS]), PEER)
+
+
+def _note_figure(findings: Findings, name: str, value: float, num_rounds: int, peer: str) -> None:
+    """Nothing here is cut short by time."""
+    findings.note(name, value, num_rounds=num_rounds, num_asked=num_rounds, peer=peer)
 
 
 def _open_weft() -> Driver:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from weft.errors import InvalidRequest
+from weft.runtime.bench.deterministic import bench_deterministic
 from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
@@ -21,12 +22,15 @@ __all__ = ["Bench", "bench_names", "run_bench"]
 Bench = Callable[[BenchOptions], Findings]
 
 BENCHES: Mapping[str, Bench] = {
+    "deterministic": bench_deterministic,
     "engine": bench_engine,
     "overhead": bench_overhead,
     "prefix": bench_prefix,
     "quantised": bench_quantised,
     "speculate": bench_speculate,
 }
+SELECTIVE = "engine"
+"""The bench whose models and workloads can be chosen."""
 
 
 def bench_names() -> tuple[str, ...]:
@@ -42,13 +46,19 @@ def run_bench(
     """Run one bench to its end: minutes, with nothing else on the machine if it is to count.
 
     Starts the peers it finds and stops them again; those it misses are named in the report.
-    Raises InvalidRequest for an unknown name, EngineError when weft's own side fails.
+    Raises InvalidRequest for an unknown name or choice, EngineError when weft's own side fails.
     """
     if name not in benches:
         raise InvalidRequest(
             f"There is no bench {name!r}.", remedy=f"Choose one of {', '.join(sorted(benches))}."
         )
     options = options or BenchOptions()
+    if name != SELECTIVE and (options.models or options.workloads):
+        raise InvalidRequest(
+            f"The bench {name!r} got models {options.models!r} and workloads "
+            f"{options.workloads!r}.",
+            remedy=f"These can be chosen for {SELECTIVE!r} alone.",
+        )
     machine = describe_machine()  # before it is busy with the bench itself
     findings = benches[name](options)
     return BenchReport(
@@ -59,4 +69,5 @@ def run_bench(
         machine={**machine, **findings.versions},
         commit=commit_of(Path(__file__).parent),
         seed=options.seed,
+        basis=findings.basis,
     )

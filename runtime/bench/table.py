@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from weft.runtime.bench.report import BenchReport, Row
+from weft.runtime.bench.report import Basis, BenchReport, Row
 
 __all__ = ["render_table"]
 
@@ -19,13 +19,26 @@ def _lines(report: BenchReport) -> Iterator[str]:
     yield f"{report.bench} at {report.commit or 'no commit'}, seed {report.seed}"
     yield f"on {machine}"
     yield ""
-    yield from aligned([(name, _number(value)) for name, value in report.figures.items()])
+    yield from aligned([_figure(report, name) for name in report.figures])
     for columns, rows in _grouped(report.rows):
         yield ""
         cells = [[_number(row[column]) for column in columns] for row in rows]
         yield from aligned([columns, *cells])
     for line in report.missing:
         yield f"missing: {line}"
+
+
+def _figure(report: BenchReport, name: str) -> tuple[str, ...]:
+    """Its name, its number, what it rests on and whom it compares with."""
+    basis = report.basis.get(name)
+    number = _number(report.figures[name])
+    return (name, number, "", "") if basis is None else (name, number, _rounds(basis), basis.peer)
+
+
+def _rounds(basis: Basis) -> str:
+    if basis.is_short:
+        return f"ONLY {basis.num_rounds} of {basis.num_asked} rounds"
+    return "1 round" if basis.num_rounds == 1 else f"{basis.num_rounds} rounds"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

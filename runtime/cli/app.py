@@ -116,6 +116,18 @@ def bench(
         int | None,
         typer.Option("--rounds", metavar="N", help="Interleaved rounds per figure."),
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="engine: mini, m197 or all; repeatable."),
+    ] = None,
+    workloads: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--workload",
+            metavar="NAME,…",
+            help="engine: decode:1, decode:8, decode:32, decode:128, prefill; repeatable.",
+        ),
+    ] = None,
     seed: Seed = 0,
     json_output: Annotated[
         bool,
@@ -132,6 +144,8 @@ def bench(
             peers=peers or (),
             is_full=full,
             num_rounds=rounds,
+            models=models or (),
+            workloads=workloads or (),
             seed=seed,
             as_json=json_output,
         )

@@ -25,6 +25,8 @@ class BenchRequest:
     """``KIND=URL`` each."""
     is_full: bool = False
     num_rounds: int | None = None
+    models: Sequence[str] = ()
+    workloads: Sequence[str] = ()
     seed: int = 0
     as_json: bool = False
 
@@ -39,6 +41,8 @@ def show_bench(asked: BenchRequest) -> None:
         peers=dict(parse_peer(peer) for peer in asked.peers),
         is_full=asked.is_full,
         num_rounds=asked.num_rounds,
+        models=tuple(asked.models),
+        workloads=tuple(asked.workloads),
         seed=asked.seed,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from weft.errors import PeerFailed
 from weft.runtime.bench.checkpoint import MINI_LIKE
 
-__all__ = ["TINY"]
+__all__ = ["TINY", "FakeDriver"]
 
 TINY = replace(
     MINI_LIKE,
@@ -19,3 +21,29 @@ TINY = replace(
     vocab_size=300,
 )
 """A model small enough to be written and run in a test."""
+
+
+class FakeDriver:
+    """Takes ``step_s`` per step; fails from call number ``fails_at`` on."""
+
+    def __init__(self, peer: str, step_s: float, fails_at: int = 10**9) -> None:
+        self.peer, self.step_s, self.fails_at = peer, step_s, fails_at
+        self.num_calls = 0
+        self.is_closed = False
+
+    def call(self, operation: str, *, timeout_s: float = 0.0, **arguments: Any) -> Any:
+        self.num_calls += 1
+        if self.num_calls >= self.fails_at:
+            raise PeerFailed("It broke.", peer=self.peer)
+        if operation == "load":
+            return f"1.{len(self.peer)}"
+        return self.step_s * arguments["num_tokens"]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def __enter__(self) -> FakeDriver:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

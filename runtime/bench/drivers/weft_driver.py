@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal
 
 from weft.programs.request import Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine import Engine, EngineConfig, open_engine
 from weft.runtime.engine.config import WeightsName
+from weft.runtime.engine.embedded import EmbeddedEngine
+from weft.runtime.engine.model import ModelRunner
+from weft.runtime.engine.tokenizer import ChatTokenizer
 
 __all__ = ["open_driver"]
+
+Mode = Literal["default", "torch", "torch-deterministic"]
 
 
 class _Weft:
     """One engine on an event loop of its own; ``load`` it before anything else."""
 
-    def __init__(self, weights: WeightsName) -> None:
+    def __init__(self, weights: WeightsName, mode: Mode) -> None:
         self._weights: WeightsName = weights
+        self._mode: Mode = mode
         self._runner = asyncio.Runner()
         self._engine: Engine | None = None
         self._num_requests = 0
@@ -36,8 +43,16 @@ class _Weft:
         """Open the engine as it comes; the bench's limits need no setting. No version: the
         report's commit says it. Without guesses: after random prompts models go round in
         circles, which would flatter them."""
-        config = EngineConfig(dtype=dtype, weights=self._weights, speculation="off")
-        self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
+        config = EngineConfig(
+            dtype=dtype,
+            weights=self._weights,
+            is_deterministic=self._mode == "torch-deterministic",
+            speculation="off",
+        )
+        if self._mode == "default":
+            self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
+        else:
+            self._engine = _open_on_torch(model, config, seed)
         return ""
 
     def generate(self, *, prompts: list[list[int]], num_tokens: int) -> float:
@@ -72,6 +87,21 @@ class _Weft:
         self._runner.close()
 
 
-def open_driver(weights: WeightsName = "stored") -> Mapping[str, Callable[..., object]]:
-    engine = _Weft(weights)
+def _open_on_torch(model: str, config: EngineConfig, seed: int) -> Engine:
+    """As ``open_engine`` does where weft's own kernels do not serve a model."""
+    runner = ModelRunner.load(
+        model,
+        dtype=config.dtype,
+        device=config.device,
+        deterministic=config.is_deterministic,
+        path="fused",
+    )
+    return EmbeddedEngine(runner, ChatTokenizer.load(Path(model)), config, name=model, seed=seed)
+
+
+def open_driver(
+    weights: WeightsName = "stored", mode: Mode = "default"
+) -> Mapping[str, Callable[..., object]]:
+    """``mode``: the engine as it comes, or on torch even where weft's own kernels would serve."""
+    engine = _Weft(weights, mode)
     return {"load": engine.load, "generate": engine.generate, "close": engine.close}

@@ -28,3 +28,7 @@ def test_full_means_more_rounds_unless_said() -> None:
     assert BenchOptions(is_full=True).rounds > BenchOptions().rounds
     assert BenchOptions(is_full=True, num_rounds=2).rounds == 2
     assert BenchOptions().limit_s < 600
+
+
+def test_figures_are_medians_of_five_rounds_by_default() -> None:
+    assert BenchOptions().rounds == 5

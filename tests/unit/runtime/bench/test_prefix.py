@@ -47,7 +47,9 @@ def test_figures_compare_rates_and_name_the_bound() -> None:
             "prefix_16k_vs_1k_at_matrix_rate_b32": 0.5,
         }
     )
-    assert {row["num_rounds"] for row in findings.rows} == {3}
+    assert {row["num_rounds"] for row in findings.rows} == {5}
+    assert {basis.num_rounds for basis in findings.basis.values()} == {5}
+    assert set(findings.basis) == set(findings.figures)
 
 
 def test_without_the_kernels_nothing_is_measured() -> None:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from weft.runtime.bench import speculate
+from weft.runtime.bench import replay, speculate
+from weft.runtime.bench.checkpoint import M197, Shape
+from weft.runtime.bench.engine import BUNDLED
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.recorded import recorded_turns
 from weft.runtime.engine import Engine, EngineConfig
 from weft.runtime.engine.protocol import EngineStats
 from weft.runtime.testing import Reply, ScriptedEngine
 
-HELDOUT = speculate.MINI / "heldout"
+HELDOUT = BUNDLED / "heldout"
 
 
 class Counted(ScriptedEngine):
-    """Says how many Ticks it would have taken, and remembers how many Requests ran at once."""
+    """Says how many Ticks it would have taken: three tokens in each."""
 
-    most_active = 0
+    num_asked = 0
 
     def stats(self) -> EngineStats:
-        type(self).most_active = max(self.most_active, self.num_active)
-        return EngineStats(num_generated_tokens=30, num_ticks=10, num_accepted_tokens=20)
+        self.num_asked += 1
+        return EngineStats(num_generated_tokens=30 * self.num_asked, num_ticks=10 * self.num_asked)
 
 
 def test_turns_are_those_recorded_in_an_order_of_the_seed() -> None:
@@ -36,31 +40,78 @@ def test_turns_are_those_recorded_in_an_order_of_the_seed() -> None:
     assert kinds["structural_tag"] == sum(bool(turn.tools) for turn in turns) > 100
 
 
-def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    engines: list[ScriptedEngine] = []
-    modes: list[str] = []
+class Opened:
+    """The engines a bench has opened, by model."""
 
-    async def opened(name: str, *, config: EngineConfig, seed: int) -> Engine:
+    def __init__(self) -> None:
+        self.engines: dict[str, list[ScriptedEngine]] = {}
+        self.modes: list[str] = []
+
+    async def open(self, name: str, *, config: EngineConfig, seed: int) -> Engine:
         await asyncio.sleep(0)
-        modes.append(config.speculation)
-        engines.append(Counted(lambda prompted: Reply(text=prompted.text[:20], chunk=3)))
-        return engines[-1]
+        engine = Counted(lambda prompted: Reply(text=prompted.text[:20], chunk=3))
+        self.engines.setdefault(Path(name).name, []).append(engine)
+        self.modes.append(config.speculation)
+        return engine
 
-    monkeypatch.setattr(speculate, "open_engine", opened)
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """Engines that need no model, and a model widened in no time."""
+    engines = Opened()
+
+    def widened(source: Path, folder: Path, shape: Shape, *, seed: int) -> Path:
+        assert (source, shape) == (BUNDLED, M197)
+        return folder
+
+    monkeypatch.setattr(replay, "open_engine", engines.open)
+    monkeypatch.setattr(speculate, "widen", widened)
+    return engines
+
+
+FIGURES = {
+    "speculate_speedup_b1",
+    "speculate_speedup_b32",
+    "speculate_served_speedup_b1",
+    "speculate_served_speedup_b32",
+    "grammar_tick_cost_b32",
+}
+
+
+def test_every_figure_is_there_of_both_models(opened: Opened) -> None:
     findings = speculate.bench_speculate(BenchOptions(num_rounds=1))
-    assert set(findings.figures) == {
-        "speculate_speedup_b1",
-        "speculate_speedup_b32",
-        "speculate_served_speedup_b1",
-        "speculate_served_speedup_b32",
-        "grammar_tick_cost_b32",
-    }
-    assert modes == ["auto", "off", "auto", "off", "off"]
+    assert set(findings.figures) == FIGURES | {f"mini_{name}" for name in FIGURES}
+    assert {(basis.num_rounds, basis.num_asked) for basis in findings.basis.values()} == {(1, 1)}
+    assert list(opened.engines) == ["mini-195m", "mini"]
+    assert opened.modes == ["auto", "off"] * 2
     assert {row["tokens_per_tick"] for row in findings.rows if "tokens_per_tick" in row} == {3.0}
-    for with_guesses, without in (engines[0:2], engines[2:4]):
-        assert [one.prompt for one in with_guesses.requests] == [
-            one.prompt for one in without.requests
-        ]
-        prompts = with_guesses.prompts
-        assert len(prompts) == speculate.NUM_WARM + speculate.MAX_TURNS
-        assert not set(prompts[: speculate.NUM_WARM]) & set(prompts[speculate.NUM_WARM :])
+
+
+def test_both_engines_serve_the_same_turns_and_none_twice(opened: Opened) -> None:
+    speculate.bench_speculate(BenchOptions(num_rounds=1))
+    for name, scene in (("mini-195m", speculate.WIDENED), ("mini", speculate.MINI)):
+        guessing, plain = opened.engines[name]
+        num_turns = sum(scene.warm_turns.values()) + sum(scene.turns.values())
+        served = guessing.prompts
+        assert len(served) == num_turns
+        assert plain.prompts[:num_turns] == served
+        num_warm = sum(scene.warm_turns.values())
+        assert not set(served[:num_warm]) & set(served[num_warm:])
+
+
+@pytest.mark.parametrize("scene", [speculate.WIDENED, speculate.MINI], ids=["widened", "mini"])
+def test_turns_last_for_any_number_of_rounds(scene: speculate.Scene) -> None:
+    num_warm = sum(scene.warm_turns.values())
+    assert scene.sizes(800, 5) == scene.turns
+    for num_rounds in (9, 30):
+        sizes = scene.sizes(800, num_rounds)
+        assert num_warm + num_rounds * sum(sizes.values()) <= 800
+        assert all(size >= 1 for size in sizes.values())
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_bench_that_runs_out_of_time_marks_its_figures() -> None:
+    ticks = itertools.count(0.0, 1000.0)
+    findings = speculate.bench_speculate(BenchOptions(num_rounds=2), clock=lambda: next(ticks))
+    assert set(findings.basis) == set(findings.figures)
+    assert all(basis.is_short and basis.num_rounds == 1 for basis in findings.basis.values())

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import pytest
 
 from weft.errors import PeerFailed
-from weft.runtime.bench.workload import Workload
+from weft.runtime.bench.workload import MAX_PILOTS, PILOT_S, Workload
 
 
 class LinearEngine:
@@ -49,6 +49,34 @@ def test_prefill_rate_counts_prompt_tokens_over_enough_calls() -> None:
     assert {num_tokens for _, num_tokens in engine.calls} == {1}
 
 
+class WarmingEngine(LinearEngine):
+    """Takes ten times as long for its first calls."""
+
+    def call(self, operation: str, *, timeout_s: float = 0.0, **arguments: object) -> float:
+        seconds = super().call(operation, timeout_s=timeout_s, **arguments)
+        return seconds * (10 if len(self.calls) <= 2 else 1)
+
+
+def test_a_trial_is_judged_by_its_best_call_after_the_first() -> None:
+    engine = WarmingEngine(setup_s=0.001)
+    assert workload().pilot(engine) == pytest.approx(4 * 4 / 0.001)
+
+
+def test_a_short_first_call_is_not_taken_at_its_word() -> None:
+    engine = WarmingEngine(setup_s=0.001)
+    workload().warm(engine)
+    assert len(engine.calls) == 2
+    slow = LinearEngine(setup_s=2.0)
+    assert workload().warm(slow) == pytest.approx(4 * 4 / 2.0)
+    assert len(slow.calls) == 1
+
+
+def test_a_slow_trial_is_not_repeated() -> None:
+    engine = LinearEngine(setup_s=PILOT_S)
+    workload().pilot(engine)
+    assert len(engine.calls) == 2
+
+
 def test_no_two_calls_share_a_prompt() -> None:
     engine = LinearEngine(token_s=0.01, prompt_s=0.001)
     point = workload()
@@ -56,7 +84,8 @@ def test_no_two_calls_share_a_prompt() -> None:
     for number in range(3):
         point.rate(engine, number, 9)
     prompts = [tuple(prompt) for prompts, _ in engine.calls for prompt in prompts]
-    assert len(set(prompts)) == len(prompts) == 8 * 4
+    num_trials = 1 + MAX_PILOTS
+    assert len(set(prompts)) == len(prompts) == (num_trials + 3 * 2) * 4
 
 
 def test_every_engine_gets_the_same_prompts_and_another_seed_gives_others() -> None:

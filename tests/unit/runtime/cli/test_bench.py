@@ -52,6 +52,13 @@ def test_options_reach_the_bench(asked: list[BenchOptions]) -> None:
     assert (options.is_full, options.seed, options.rounds) == (True, 3, 5)
 
 
+def test_models_and_workloads_reach_the_bench(asked: list[BenchOptions]) -> None:
+    result = weft("engine", "--model", "m197", "--workload", "decode:1", "--workload", "prefill")
+    assert result.exit_code == 0, result.output
+    (options,) = asked
+    assert (options.models, options.workloads) == (("m197",), ("decode:1", "prefill"))
+
+
 @pytest.mark.usefixtures("asked")
 def test_json_goes_to_standard_output_or_into_a_file(tmp_path: Path) -> None:
     alone = weft("overhead", "--json")

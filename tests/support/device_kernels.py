@@ -89,6 +89,10 @@ class OneLayer:
         return self.path.device
 
     @property
+    def kv_dtype(self) -> torch.dtype:
+        return self.dtype
+
+    @property
     def layers(self) -> list[KVShape]:
         heads = self.path.planner.heads
         return [KVShape(num_kv_heads=heads.num_kv_heads, head_dim=heads.head_dim)]

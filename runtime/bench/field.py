@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +22,6 @@ __all__ = ["Field"]
 OURS = "weft"
 OWN_DTYPE, OWN_NAME = "bfloat16", "bf16"
 """What the checkpoints of the benches are stored in, and what figures call it."""
-NUM_LOADERS = 2
-"""Contenders that load at once; loading is mostly one thread's work."""
 MAX_TRIAL_S = 3.0
 """A variant that lost a trial has another one only where that takes no longer."""
 LOAD_TIMEOUT_S = 600.0
@@ -58,6 +55,8 @@ class Field:
 
     def load(self, contenders: Sequence[Contender], folder: Path, **limits: int) -> None:
         """Start every contender and let it load ``folder``."""
+        # All start before any loads: they import their packages side by side, one core each. What
+        # follows takes all cores, and two at once would only wait for each other's threads.
         for contender in contenders:
             try:
                 driver = self._stack.enter_context(self._start(contender))
@@ -65,16 +64,12 @@ class Field:
                 self._drop(contender, error, folder.name)
                 continue
             self._entries[contender.name] = _Entry(contender, driver)
-
-        def load(entry: _Entry) -> None:
+        for entry in list(self._entries.values()):
             self._say(f"{folder.name}: {entry.contender.name} loads")
             try:
                 self._load(entry, folder, limits)
             except PeerFailed as error:
                 self._drop(entry.contender, error, folder.name)
-
-        with ThreadPoolExecutor(NUM_LOADERS) as pool:
-            list(pool.map(load, list(self._entries.values())))
 
     @property
     def has_chosen(self) -> bool:

@@ -125,9 +125,9 @@ def test_what_is_thrown_away_is_computed_on_numbers_that_are_not_zero(tmp_path: 
     ],
 )
 def test_a_shape_that_does_not_fit_is_refused(
-    changes: dict[str, int], said: str, tmp_path: Path
+    changes: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     source = write_checkpoint(tmp_path / "narrow", NARROW, seed=0)
     with pytest.raises(InvalidRequest, match=said):
-        widen(source, tmp_path / "wide", replace(WIDE, **changes), seed=0)  # pyright: ignore[reportArgumentType]
+        widen(source, tmp_path / "wide", replace(WIDE, **changes), seed=0)
     assert not (tmp_path / "wide").exists()

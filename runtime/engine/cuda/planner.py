@@ -6,7 +6,7 @@ Shapes: T packed tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +117,8 @@ def planner_for(
 def _num_processors(device: torch.device) -> int:
     if device.type != "cuda":
         return 1
-    return cast(int, torch.cuda.get_device_properties(device).multi_processor_count)
+    properties = torch.cuda.get_device_properties(device)  # pyright: ignore
+    return properties.multi_processor_count  # pyright: ignore
 
 
 def _most_views(plan: Plan) -> int:

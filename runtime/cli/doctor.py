@@ -27,7 +27,15 @@ from weft.runtime.machine import (
 )
 from weft.runtime.model import MINI, damage_of
 
-__all__ = ["Check", "checks_as_json", "examine", "is_ready", "print_checks", "run_doctor"]
+__all__ = [
+    "Check",
+    "checks_as_json",
+    "examine",
+    "gpu_kernels",
+    "is_ready",
+    "print_checks",
+    "run_doctor",
+]
 
 CheckStatus = Literal["ok", "absent", "bad"]
 PEERS = Path(".peers")
@@ -63,7 +71,7 @@ def examine() -> list[Check]:
     their first use."""
     checks = [_python(), _processor(), _memory(), *map(_package, ENGINE_PACKAGES)]
     checks += [_threads(), _gpu(), _mini()]
-    checks += [_program("bwrap", "sandbox"), _cgroup(), _kernels(), _gpu_kernels(), _peers()]
+    checks += [_program("bwrap", "sandbox"), _cgroup(), _kernels(), gpu_kernels(), _peers()]
     return checks
 
 
@@ -173,7 +181,7 @@ def _kernels() -> Check:
     return Check(name="kernels", status="ok", detail=f"compiled, in {cache_folder()}")
 
 
-def _gpu_kernels() -> Check:
+def gpu_kernels() -> Check:
     """Compiles one for the GPU, if there is one."""
     return _with_torch("gpu kernels", _triton_kernels)
 

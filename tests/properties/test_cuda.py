@@ -113,7 +113,7 @@ def test_a_plan_reads_every_split_once_and_only_what_all_its_readers_hold(case: 
     wanted = {(n, s) for n, keys in enumerate(case.num_keys) for s in range(-(-keys // 16))}
     assert covered(plan) == wanted
     for begin, end, first, stop, _ in plan.items_I5.tolist():
-        views = plan.order_N[begin:end].tolist()
+        views: list[int] = plan.order_N[begin:end].tolist()
         assert 1 <= len(views) <= case.room.tile_views
         last = views[-1]
         end_key = min(stop * 16, case.num_keys[last])

@@ -43,7 +43,12 @@ def planner_of(
     heads: HeadShape, tiling: Tiling = TINY, *, max_parts: int = 1000, num_programs: int = 3
 ) -> Planner:
     return Planner(
-        heads=heads, low=tiling, tall=tiling, num_programs=num_programs, max_parts=max_parts
+        heads=heads,
+        low=tiling,
+        tall=tiling,
+        num_programs=num_programs,
+        full_items=100,
+        max_parts=max_parts,
     )
 
 

@@ -20,7 +20,7 @@ them in one of the two kernels only.
 # Triton compiles these functions from their source, in a language of its own that checkers of
 # Python cannot know.
 # mypy: ignore-errors
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportGeneralTypeIssues=false
 
 import triton
 import triton.language as tl
@@ -89,9 +89,6 @@ def attend(
             q_RD = q_RD.to(tl.float32)
         # Where views of one table see different parts of a split, the last one has most of it.
         last = views + (end - 1) * VIEW_SIZE
-        table = plan + tl.load(last + 1)
-        base = tl.load(last + 5)
-        path = plan + tl.load(last + 6)
         low = tl.min(tl.where(is_row, seen_begin, 2147483647), 0)
         high = tl.max(seen_end, 0)
 
@@ -99,45 +96,30 @@ def attend(
         total_R = tl.zeros((R,), tl.float32)
         sums_RD = tl.zeros((R, D), tl.float32)
         for split in range(tl.load(item + 2), tl.load(item + 3)):
-            start = tl.maximum(split * SPLIT, low // N * N)
-            stop = tl.minimum((split + 1) * SPLIT, high)
-            best_of = tl.full((R,), -float("inf"), tl.float32)
-            total_of = tl.zeros((R,), tl.float32)
-            sums_of = tl.zeros((R, D), tl.float32)
-            for first in range(start, stop, N):
-                key = first + tl.arange(0, N)
-                is_key = (key >= low) & (key < high)
-                place = key
-                if HAS_TREES:
-                    is_node = is_key & (key >= base)
-                    place = tl.where(
-                        is_node, tl.load(path + key - base, mask=is_node, other=0), key
-                    )
-                block = tl.load(table + place // BLOCK_SIZE, mask=is_key, other=0).to(tl.int64)
-                slot = block * BLOCK_SIZE + place % BLOCK_SIZE
-                at = (slot * KV_HEADS + kv_head) * HEAD_DIM
-                # What no row may see is never read: a NaN in it times a weight of 0 stays NaN.
-                mask = is_key[:, None] & is_d[None, :]
-                k_ND = tl.load(keys + at[:, None] + d[None, :], mask=mask, other=0.0)
-                v_ND = tl.load(values + at[:, None] + d[None, :], mask=mask, other=0.0)
-                if WIDENS:
-                    k_ND = k_ND.to(tl.float32)
-                    v_ND = v_ND.to(tl.float32)
-                score = tl.dot(q_RD, tl.trans(k_ND), input_precision="ieee") * scale
-                if HAS_CAP:
-                    fall = tl.exp(tl.abs(score) * (-2.0 / softcap))
-                    tanh = (1.0 - fall) / (1.0 + fall)
-                    score = softcap * tl.where(score < 0, -tanh, tanh)
-                sees = (key[None, :] >= seen_begin[:, None]) & (key[None, :] < seen_end[:, None])
-                score = tl.where(sees, score * LOG2_E, -float("inf"))
-                best_to = tl.maximum(best_of, tl.max(score, 1))
-                shift = tl.where(best_to == -float("inf"), 0.0, best_to)
-                weight = tl.exp2(score - shift[:, None])
-                factor = tl.exp2(best_of - shift)
-                total_of = total_of * factor + tl.sum(weight, 1)
-                weight = weight.to(values.dtype.element_ty).to(v_ND.dtype)
-                sums_of = tl.dot(weight, v_ND, sums_of * factor[:, None], input_precision="ieee")
-                best_of = best_to
+            best_of, total_of, sums_of = read_split(
+                q_RD,
+                keys,
+                values,
+                plan,
+                last,
+                tl.maximum(split * SPLIT, low // N * N),
+                tl.minimum((split + 1) * SPLIT, high),
+                low,
+                seen_begin,
+                seen_end,
+                scale,
+                softcap,
+                kv_head,
+                KV_HEADS,
+                HEAD_DIM,
+                BLOCK_SIZE,
+                R,
+                N,
+                D,
+                HAS_CAP,
+                HAS_TREES,
+                WIDENS,
+            )
             best_R, total_R, sums_RD = join(best_R, total_R, sums_RD, best_of, total_of, sums_of)
 
         to = part.to(tl.int64) * HEADS + head
@@ -148,6 +130,75 @@ def attend(
             sums_RD,
             mask=is_row[:, None] & is_d[None, :],
         )
+
+
+@triton.jit
+def read_split(
+    q_RD,
+    keys,
+    values,
+    plan,
+    view,
+    start,
+    stop,
+    low,
+    seen_begin,
+    seen_end,
+    scale,
+    softcap,
+    kv_head,
+    KV_HEADS: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+    R: tl.constexpr,
+    N: tl.constexpr,
+    D: tl.constexpr,
+    HAS_CAP: tl.constexpr,
+    HAS_TREES: tl.constexpr,
+    WIDENS: tl.constexpr,
+):
+    """The state of every row after keys ``start`` to ``stop``, found by the table of ``view``, of
+    which no row sees one before ``low``."""
+    d = tl.arange(0, D)
+    table = plan + tl.load(view + 1)
+    base = tl.load(view + 5)
+    path = plan + tl.load(view + 6)
+    best_R = tl.full((R,), -float("inf"), tl.float32)
+    total_R = tl.zeros((R,), tl.float32)
+    sums_RD = tl.zeros((R, D), tl.float32)
+    for first in range(start, stop, N):
+        key = first + tl.arange(0, N)
+        is_key = (key >= low) & (key < stop)
+        place = key
+        if HAS_TREES:
+            is_node = is_key & (key >= base)
+            place = tl.where(is_node, tl.load(path + key - base, mask=is_node, other=0), key)
+        block = tl.load(table + place // BLOCK_SIZE, mask=is_key, other=0).to(tl.int64)
+        slot = block * BLOCK_SIZE + place % BLOCK_SIZE
+        at = (slot * KV_HEADS + kv_head) * HEAD_DIM
+        # What no row may see is never read: a NaN in it times a weight of 0 stays NaN.
+        mask = is_key[:, None] & (d < HEAD_DIM)[None, :]
+        k_ND = tl.load(keys + at[:, None] + d[None, :], mask=mask, other=0.0)
+        v_ND = tl.load(values + at[:, None] + d[None, :], mask=mask, other=0.0)
+        if WIDENS:
+            k_ND = k_ND.to(tl.float32)
+            v_ND = v_ND.to(tl.float32)
+        score = tl.dot(q_RD, tl.trans(k_ND), input_precision="ieee") * scale
+        if HAS_CAP:
+            fall = tl.exp(tl.abs(score) * (-2.0 / softcap))
+            tanh = (1.0 - fall) / (1.0 + fall)
+            score = softcap * tl.where(score < 0, -tanh, tanh)
+        sees = (key[None, :] >= seen_begin[:, None]) & (key[None, :] < seen_end[:, None])
+        score = tl.where(sees, score * LOG2_E, -float("inf"))
+        best_to = tl.maximum(best_R, tl.max(score, 1))
+        shift = tl.where(best_to == -float("inf"), 0.0, best_to)
+        weight = tl.exp2(score - shift[:, None])
+        factor = tl.exp2(best_R - shift)
+        total_R = total_R * factor + tl.sum(weight, 1)
+        weight = weight.to(values.dtype.element_ty).to(v_ND.dtype)
+        sums_RD = tl.dot(weight, v_ND, sums_RD * factor[:, None], input_precision="ieee")
+        best_R = best_to
+    return best_R, total_R, sums_RD
 
 
 @triton.jit

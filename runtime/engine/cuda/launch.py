@@ -92,23 +92,41 @@ def attend_planned(
     ``q_THD``: rotated; it may have any strides but in its last dimension, and is rounded to the
     memory's dtype. Returns before it is computed. Reads ``memory`` and changes nothing.
     """
-    heads, device = launch.heads, q_THD.device
+    parts = _attend(kernels, launch, q_THD, memory, scale, window, softcap)
+    return _merge(kernels, launch, parts, q_THD, has_lse=has_lse)
+
+
+class _Parts(NamedTuple):
+    """Of each part and head, flat: weighted values, greatest score, sum of weights; float32."""
+
+    sums: torch.Tensor
+    best: torch.Tensor
+    total: torch.Tensor
+
+
+def _attend(
+    kernels: Kernels,
+    launch: Launch,
+    q_THD: torch.Tensor,
+    memory: LayerKV,
+    scale: float,
+    window: int | None,
+    softcap: float | None,
+) -> _Parts:
     assert q_THD.stride(-1) == 1 and memory.keys_NHD.is_contiguous()
+    heads, tiling = launch.heads, launch.tiling
     num_rows = launch.num_parts * heads.num_heads
-    sums = torch.empty(num_rows * heads.head_dim, dtype=torch.float32, device=device)
-    best, total = torch.empty(2, num_rows, dtype=torch.float32, device=device)
-    out_THD = torch.empty(
-        launch.num_queries, heads.num_heads, heads.head_dim, dtype=q_THD.dtype, device=device
+    parts = _Parts(
+        *(
+            torch.empty(num_rows * size, dtype=torch.float32, device=q_THD.device)
+            for size in (heads.head_dim, 1, 1)
+        )
     )
-    lse_TH = torch.empty(out_THD.shape[:2], dtype=torch.float32, device=device)
-    dtype = memory.keys_NHD.dtype
     kernels.attend[launch.num_programs, heads.num_kv_heads](
         q_THD,
         memory.keys_NHD,
         memory.values_NHD,
-        sums,
-        best,
-        total,
+        *parts,
         launch.plan,
         scale,
         softcap or 1.0,
@@ -119,20 +137,28 @@ def attend_planned(
         KV_HEADS=heads.num_kv_heads,
         HEAD_DIM=heads.head_dim,
         BLOCK_SIZE=launch.block_size,
-        R=launch.tiling.rows,
-        N=launch.tiling.keys,
-        SPLIT=launch.tiling.split,
+        R=tiling.rows,
+        N=tiling.keys,
+        SPLIT=tiling.split,
         D=heads.padded_dim,
         HAS_CAP=softcap is not None,
         HAS_TREES=launch.has_paths,
-        WIDENS=kernels.is_interpreted and dtype == torch.bfloat16,
-        num_warps=launch.tiling.num_warps,
+        WIDENS=kernels.is_interpreted and memory.keys_NHD.dtype == torch.bfloat16,
+        num_warps=tiling.num_warps,
         enable_fp_fusion=False,
     )
+    return parts
+
+
+def _merge(
+    kernels: Kernels, launch: Launch, parts: _Parts, q_THD: torch.Tensor, *, has_lse: bool
+) -> Sums:
+    heads = launch.heads
+    size_TH = (launch.num_queries, heads.num_heads)
+    out_THD = torch.empty((*size_TH, heads.head_dim), dtype=q_THD.dtype, device=q_THD.device)
+    lse_TH = torch.empty(size_TH, dtype=torch.float32, device=q_THD.device)
     kernels.merge[launch.num_queries, -(-heads.num_heads // MERGE_HEADS)](
-        sums,
-        best,
-        total,
+        *parts,
         out_THD,
         lse_TH,
         launch.plan,

@@ -26,6 +26,8 @@ PART_BYTES = 128 << 20
 """What splits that are kept apart may take: 16,000 parts of a model with 16 heads of 128."""
 PROGRAMS_PER_PROCESSOR = 8
 """More than fit on a multiprocessor at once with either tiling, so that none waits for work."""
+ITEMS_PER_PROCESSOR = 2
+"""From as many items on, prompts are not split: about what runs at once on tall tiles."""
 
 
 class Planned(NamedTuple):
@@ -51,14 +53,16 @@ class Planner:
     height of tile only."""
     num_programs: int
     """Programs that the device is given at most for one key-value head."""
+    full_items: int
     max_parts: int
+    """See ``Room`` for both."""
 
     def plan(self, views: Views, block_size: int, *, shares: bool = True) -> Planned:
         """A tall tile is used when any item has more views than a low one holds."""
         room = Room(
             tile_views=self.tall.num_views(self.heads),
             split=self.tall.split,
-            full_items=self.num_programs,
+            full_items=self.full_items,
             max_parts=self.max_parts,
         )
         plan = plan_views(views, room, block_size, shares=shares)
@@ -99,16 +103,22 @@ def planner_for(
     heads: HeadShape, dtype: torch.dtype, device: torch.device, *, is_deterministic: bool
 ) -> Planner:
     """``device``: a CUDA device, or the processor under Triton's interpreter."""
-    num_processors = 1
-    if device.type == "cuda":
-        num_processors = torch.cuda.get_device_properties(device).multi_processor_count
+    num_processors = _num_processors(device)
     return Planner(
         heads=heads,
         low=tiling_of(heads, dtype.itemsize, is_tall=False),
         tall=tiling_of(heads, dtype.itemsize, is_tall=not is_deterministic),
         num_programs=max(1, PROGRAMS_PER_PROCESSOR * num_processors // heads.num_kv_heads),
+        full_items=max(1, ITEMS_PER_PROCESSOR * num_processors // heads.num_kv_heads),
         max_parts=PART_BYTES // heads.part_bytes,
     )
+
+
+def _num_processors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    properties = torch.cuda.get_device_properties(device)  # pyright: ignore
+    return properties.multi_processor_count  # pyright: ignore
 
 
 def _most_views(plan: Plan) -> int:

@@ -56,7 +56,8 @@ class TorchDecoder:
         deterministic mode, where whatever computes a row must be the same in every batch.
 
         ``is_deterministic``: everything runs in tiles of ``TILE_ROWS`` rows and spans of keys
-        whose length only the position decides.
+        whose length only the position decides; with ``kernels``, which must then be opened for
+        it, keys are cut at fixed positions instead.
 
         Raises: UnsupportedFeature when the machine's kernels cannot give the same bits in any
         place of a batch.

@@ -4,10 +4,12 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from weft.runtime.cli import doctor
 from weft.runtime.cli.doctor import Check, checks_as_json, examine, is_ready, print_checks
+from weft.runtime.engine import cuda
 from weft.runtime.engine.native import KernelsMissing
 
 
@@ -63,3 +65,16 @@ def test_missing_package_model_and_tools_are_seen(
     assert status["sandbox"] == status["kernels"] == status["peers"] == "absent"
     (tmp_path / "vllm").mkdir()
     assert {check.name: check.detail for check in examine()}["peers"] == "vllm"
+
+
+def test_a_gpu_without_triton_is_said_to_be_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise KernelsMissing("Triton does not load: No module named 'triton'")
+
+    monkeypatch.setattr(cuda, "open_kernels", missing)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    check = doctor.gpu_kernels()
+    assert check.status == "absent"
+    assert "No module named 'triton'" in check.detail
+    assert "slower" in check.remedy

@@ -26,7 +26,8 @@ def alone(one: OneLayer, packer: Packer, sequence: int, place: int) -> torch.Ten
 
 
 def rows_of(batch: PackedBatch, out: torch.Tensor) -> list[torch.Tensor]:
-    return list(out.split(batch.query_lens_S.tolist()))
+    lens: list[int] = batch.query_lens_S.tolist()
+    return [*torch.split(out, lens)]
 
 
 @pytest.mark.slow

@@ -80,6 +80,7 @@ class Sequence:
         "num_prompt",
         "num_read",
         "num_sent",
+        "num_unforced",
         "num_writable",
         "row",
         "table",
@@ -112,6 +113,8 @@ class Sequence:
         """Prompt tokens that a prefix hit or a sibling's prefill saved."""
         self.drafter: Drafter | None = None
         """Made when tokens are first guessed for it."""
+        self.num_unforced = 0
+        """Tokens drawn since its grammar last forced one."""
         self.table: BlockTable | None = None
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None

@@ -21,6 +21,8 @@ __all__ = ["Speculator"]
 
 _NOTHING: tuple[int, ...] = ()
 _MAX_KNOWN_TEXTS = 4096
+_PATIENCE = 8
+"""Tokens after which a grammar is taken to force nothing for a while, as inside a string."""
 
 
 class Speculator:
@@ -53,6 +55,7 @@ class Speculator:
         self._pasts = Pasts()
         self._texts: dict[str, Seq[int]] = {}
         self._load: Load | None = None
+        self._is_sparing = False
         self._began_s = 0.0
         self.num_guessed = 0
         self.num_accepted = 0
@@ -69,6 +72,7 @@ class Speculator:
         if load.takes_guesses and (is_decoding or load.pays):
             self._guess(plan, load)
         self._load = load if is_decoding else None
+        self._is_sparing = not load.pays
 
     def end(self, plan: Plan, num_tokens: int) -> None:
         """Learn what the Tick cost and what it gave: ``num_tokens`` drawn and kept."""
@@ -88,16 +92,25 @@ class Speculator:
         return nodes
 
     def force(self, sequence: Sequence) -> None:
-        """Append the tokens that the grammar leaves no choice about."""
+        """Append the tokens that the grammar leaves no choice about.
+
+        To look costs something too. While guesses do not pay, a grammar that has long forced
+        nothing is asked after a few tokens only: what it forces is drawn all the same.
+        """
         matcher = sequence.matcher
         # Log-probabilities need the logits, so there every token has its forward.
         if not self._is_on or matcher is None or sequence.row.sampling.logprobs is not None:
             return
+        sequence.num_unforced += 1
+        if self._is_sparing and sequence.num_unforced > _PATIENCE:
+            if sequence.num_unforced % _PATIENCE:
+                return
         while not sequence.is_done and (token_id := self._masks.only_token(matcher)) is not None:
             is_accepted = matcher.accept(token_id)
             assert is_accepted, "a grammar refuses the only token that it allows"
             advance(sequence, token_id, ends_grammar=matcher.is_terminated)
             self.num_forced += 1
+            sequence.num_unforced = 0
 
     def remember(self, sequence: Sequence) -> None:
         """Let others guess from what a finished sequence has written."""

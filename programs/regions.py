@@ -58,7 +58,7 @@ class RegionForm:
         Raises: OutputInvalid when branches bear one number twice, need what the plan does not
         have, or each other in a circle, or are more than ``max_branches``.
         """
-        start = text.rfind(self.opens)
+        start = text.rfind(self.opens) if self.opens else 0
         if start < 0 or not text.rstrip().endswith(self.plan_end):
             return ()
         found = [_branch(match) for match in re.finditer(self.item, text[start:])]

@@ -1,16 +1,36 @@
 """The tokens of one Tick, packed into one row for the model.
 
-Shapes: T packed tokens, S sequences, B blocks in the longest block table, R rows of logits.
+Shapes: T packed tokens, S sequences, B blocks in the longest block table, R rows of logits, N
+views.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PackedBatch"]
+__all__ = ["PackedBatch", "Views"]
+
+
+class Views(NamedTuple):
+    """What each query sees, where that is more than the past of its own sequence: keys of several
+    block tables, each view a run of them. A query attends to the keys of all its views."""
+
+    queries_N: npt.NDArray[np.int64]
+    """The packed token whose view it is; ascending, none left out."""
+    tables_N: npt.NDArray[np.int32]
+    """The row of the batch's block tables."""
+    first_keys_N: npt.NDArray[np.int64]
+    """Logical slots ``first_keys_N[n]`` … ``num_keys_N[n]`` - 1 of that row are seen."""
+    num_keys_N: npt.NDArray[np.int64]
+    positions_N: npt.NDArray[np.int64]
+    """Where the query stands in the row, counted in its logical slots: what windows count from."""
+    turns_N: npt.NDArray[np.int64]
+    """The position that the query is rotated to. A key meets it at the distance between this and
+    the position that the key was rotated to when it was written: keys are never turned again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +55,13 @@ class PackedBatch:
     context_lens_S: npt.NDArray[np.int32]
     """Logical slots of sequence s in use once this batch's own are written."""
     block_tables_SB: npt.NDArray[np.int32]
-    """Row s holds the block ids of sequence s in order, padded with 0."""
+    """Row s holds the block ids of sequence s in order, padded with 0. With ``views`` more rows may
+    follow, of what no sequence of the batch owns."""
     logit_rows_R: npt.NDArray[np.int64]
     """Packed tokens whose next-token logits are wanted, ascending."""
+    views: Views | None = None
+    """None: every query sees its own sequence up to itself, and nothing else. Given, they say all
+    that is seen, and ``positions_T`` only where keys are rotated to."""
     tree_bases_T: npt.NDArray[np.int64] | None = None
     """Logical slots before the tree of token t, all seen by it. None, like ``tree_masks_T``: no
     token is a draft. A token outside a tree has its position here and 1 as its mask."""

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from weft.cache.kv_store import KVStore
-from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.batch import PackedBatch, Views
 from weft.runtime.engine.model.families import Family
 from weft.runtime.engine.model.foreign import (
     AttentionPart,
@@ -136,28 +136,28 @@ class NativeDecoder:
             torch.from_numpy(batch.token_ids_T), self._embed.weight
         ).float()
         logits_RV = torch.empty(len(batch.logit_rows_R), self._vocab_size)
-        self._reach(int(batch.positions_T.max()) + 1)
         memories = [kv.layer(index) for index in range(kv.num_layers)]
         keys = _pointers(each.keys_NHD for each in memories)
         values = _pointers(each.values_NHD for each in memories)
         key_scales = _pointers(each.key_scales_NH for each in memories)
         value_scales = _pointers(each.value_scales_NH for each in memories)
-        tables_SB = np.ascontiguousarray(batch.block_tables_SB)
-        tables_T = np.repeat(np.arange(len(tables_SB), dtype=np.int32), batch.query_lens_S)
-        queries_T = np.arange(num_tokens)
-        num_keys_T = batch.positions_T + 1
+        tables_RB = np.ascontiguousarray(batch.block_tables_SB)
+        views = batch.views or _own_pasts(batch)
+        self._reach(int(max(batch.positions_T.max(), views.turns_N.max())) + 1)
+        tree_bases_N, tree_masks_N = _by_view(batch, views)
         paging = Paging(
-            num_views=num_tokens,
+            num_views=len(views.queries_N),
             num_queries=num_tokens,
-            queries=queries_T.ctypes.data,
-            tables=tables_T.ctypes.data,
-            positions=batch.positions_T.ctypes.data,
-            num_keys=num_keys_T.ctypes.data,
-            block_tables=tables_SB.ctypes.data,
-            table_row=tables_SB.shape[1],
+            queries=views.queries_N.ctypes.data,
+            tables=views.tables_N.ctypes.data,
+            positions=views.positions_N.ctypes.data,
+            num_keys=views.num_keys_N.ctypes.data,
+            first_keys=None if batch.views is None else views.first_keys_N.ctypes.data,
+            block_tables=tables_RB.ctypes.data,
+            table_row=tables_RB.shape[1],
             block_size=kv.block_size,
-            tree_bases=_address(batch.tree_bases_T),
-            tree_masks=_address(batch.tree_masks_T),
+            tree_bases=_address(tree_bases_N),
+            tree_masks=_address(tree_masks_N),
             shares=int(batch.shares_prefixes),
         )
         call = Batch(
@@ -166,6 +166,8 @@ class NativeDecoder:
             hidden=hidden_TC.data_ptr(),
             cos=self._cos_PD.data_ptr(),
             sin=self._sin_PD.data_ptr(),
+            positions=batch.positions_T.ctypes.data,
+            turns=None if batch.views is None else views.turns_N.ctypes.data,
             slots=batch.slots_T.ctypes.data,
             keys=addressof(keys),
             values=addressof(values),
@@ -265,6 +267,26 @@ def _pointers(tensors: Iterable[torch.Tensor | None]) -> Array[c_void_p]:
     """The addresses of those that are there."""
     addresses = [each.data_ptr() for each in tensors if each is not None]
     return (c_void_p * len(addresses))(*addresses)
+
+
+def _own_pasts(batch: PackedBatch) -> Views:
+    """Every query's only view: its own sequence up to itself."""
+    num_tokens, num_sequences = len(batch.token_ids_T), len(batch.query_lens_S)
+    tables_T = np.repeat(np.arange(num_sequences, dtype=np.int32), batch.query_lens_S)
+    positions_T = batch.positions_T
+    zeros_T = np.zeros(num_tokens, np.int64)
+    return Views(
+        np.arange(num_tokens), tables_T, zeros_T, positions_T + 1, positions_T, positions_T
+    )
+
+
+def _by_view(
+    batch: PackedBatch, views: Views
+) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.uint64] | None]:
+    """The draft trees, as views see them."""
+    if batch.tree_bases_T is None or batch.tree_masks_T is None:
+        return None, None
+    return batch.tree_bases_T[views.queries_N], batch.tree_masks_T[views.queries_N]
 
 
 def _address(values: npt.NDArray[np.generic] | None) -> int | None:

@@ -128,8 +128,8 @@ class ItemReader {
 
     // Positions that a view sees, of those from ``start`` on, a chunk of them.
     Range visible(int64_t view, int64_t start) const {
-        const int64_t first =
-            heads_.window ? paging_.positions[view] - heads_.window + 1 : start;
+        int64_t first = paging_.first_keys ? paging_.first_keys[view] : 0;
+        if (heads_.window) first = std::max(first, paging_.positions[view] - heads_.window + 1);
         return {std::max(first, start), std::min(paging_.num_keys[view], start + kChunk)};
     }
     int64_t num_rows(int64_t begin, int64_t end) const { return (end - begin) * heads_.group(); }

@@ -35,10 +35,13 @@ struct Decoder {
 struct Batch {
     Paging paging;
     int64_t num_tokens;
-    float* hidden;         // [T, C]: the embeddings, overwritten
-    const float* cos;      // [P, D] by position
-    const float* sin;      // [P, D], the first half negated
-    const int64_t* slots;  // [T]
+    float* hidden;             // [T, C]: the embeddings, overwritten
+    const float* cos;          // [P, D] by position
+    const float* sin;          // [P, D], the first half negated
+    const int64_t* positions;  // [T]: at which keys are rotated, and queries without ``turns``
+    const int64_t* turns;      // [views]: at which a query is rotated for each of its views; or
+                               // null where query t has view t alone
+    const int64_t* slots;      // [T]
     void* const* keys;     // by layer: [slots, K, D]
     void* const* values;
     float* const* key_scales;  // by layer: [slots, K]; null unless keys and values are of 8 bits
@@ -86,26 +89,43 @@ void rotate(float* x, const float* cos, const float* sin, int64_t size) {
     }
 }
 
-// Head norms and rotation of this thread's tokens in place; their keys and values into the cache.
-// Ends with a barrier.
+// Head norms and rotation of this thread's tokens in place, queries excepted where each of their
+// views turns them by itself; their keys and values into the cache. Ends with a barrier.
 template <typename KV>
 void place(const Decoder& model, const Layer& layer, const Batch& batch, float* qkv,
            const Memory<KV>& keys, const Memory<KV>& values) {
     const int64_t size = model.head_dim;
     const int64_t num_rotated = model.num_heads + model.num_kv_heads;
     const int64_t row = (num_rotated + model.num_kv_heads) * size;
+    const int64_t first_rotated = batch.turns ? model.num_heads : 0;
     const Share share(batch.num_tokens);
     for (int64_t t = share.begin; t < share.end; ++t) {
         float* token = qkv + t * row;
-        const int64_t angle = batch.paging.positions[t] * size;
+        const int64_t angle = batch.positions[t] * size;
         for (int64_t h = 0; h < num_rotated; ++h) {
             float* x = token + h * size;
             if (layer.head_norm)
                 normalise(x, layer.head_norm + h * size, size, model.norm_eps, x);
-            rotate(x, batch.cos + angle, batch.sin + angle, size);
+            if (h >= first_rotated) rotate(x, batch.cos + angle, batch.sin + angle, size);
         }
         keys.keep(batch.slots[t], token + model.num_heads * size);
         values.keep(batch.slots[t], token + num_rotated * size);
+    }
+#pragma omp barrier
+}
+
+// A row of queries for every view of this thread's share, turned to where it would stand among the
+// view's keys: these stay as they are. Ends with a barrier.
+void turn_queries(const Decoder& model, const Batch& batch, const float* qkv, int64_t qkv_row,
+                  float* out) {
+    const int64_t size = model.head_dim, row = model.num_heads * size;
+    const Share share(batch.paging.num_views);
+    for (int64_t n = share.begin; n < share.end; ++n) {
+        float* to = out + n * row;
+        std::copy_n(qkv + batch.paging.queries[n] * qkv_row, row, to);
+        const int64_t angle = batch.turns[n] * size;
+        for (int64_t d = 0; d < row; d += size)
+            rotate(to + d, batch.cos + angle, batch.sin + angle, size);
     }
 #pragma omp barrier
 }
@@ -141,7 +161,8 @@ Memory<KV> memory_of(const Decoder& model, void* const* rows, float* const* scal
 
 // All layers; every thread of the team calls it.
 template <typename KV>
-void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* parts) {
+void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* parts,
+             float* turned) {
     const int64_t T = batch.num_tokens, C = model.width;
     const int64_t q_size = model.num_heads * model.head_dim;
     const int64_t qkv_row = q_size + 2 * model.num_kv_heads * model.head_dim;
@@ -161,7 +182,10 @@ void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* 
         normalise_rows(x, layer.attention_norm, T, C, model.norm_eps, normed);
         multiply_any(layer.qkv, normed, T, packed, qkv, qkv_row, false);
         place(model, layer, batch, qkv, keys, values);
-        attend(heads, plan, {qkv, qkv_row, mixed, q_size, nullptr, parts}, keys, values);
+        if (batch.turns) turn_queries(model, batch, qkv, qkv_row, turned);
+        const float* queries = batch.turns ? turned : qkv;
+        const int64_t query_row = batch.turns ? q_size : qkv_row;
+        attend(heads, plan, {queries, query_row, mixed, q_size, nullptr, parts}, keys, values);
         multiply_any(layer.out, mixed, T, packed, x, C, true);
         normalise_rows(x, layer.mlp_norm, T, C, model.norm_eps, normed);
         multiply_any(layer.gate_up, normed, T, packed, gate_up, 2 * model.mlp_width, false);
@@ -231,15 +255,21 @@ int64_t weft_scratch_size(const weft::Decoder* model, int64_t num_tokens) {
 void weft_forward(const weft::Decoder* model, const weft::Batch* batch, int32_t is_bfloat16,
                   int32_t num_threads) {
     const weft::Plan plan(batch->paging);
-    const auto parts = weft::room_for_parts(plan, model->num_heads, model->head_dim);
+    const int64_t num_heads = model->num_heads, size = model->head_dim;
+    const auto parts = weft::room_for_parts(plan, num_heads, size);
+    const int64_t num_turned = batch->turns ? batch->paging.num_views * num_heads * size : 0;
+    const std::unique_ptr<float[]> turned(new float[num_turned]);
+    const auto forward = [&](auto kind) {
+        weft::forward<decltype(kind)>(*model, *batch, plan, parts.get(), turned.get());
+    };
 #pragma omp parallel num_threads(num_threads)
     {
         if (batch->key_scales)
-            weft::forward<int8_t>(*model, *batch, plan, parts.get());
+            forward(int8_t{});
         else if (is_bfloat16)
-            weft::forward<weft::BFloat16>(*model, *batch, plan, parts.get());
+            forward(weft::BFloat16{});
         else
-            weft::forward<float>(*model, *batch, plan, parts.get());
+            forward(float{});
     }
 }
 

@@ -20,10 +20,10 @@ constexpr int64_t kSpan = 16 * kChunk;
 // Queries of one item: what they keep between two chunks must fit the second cache.
 constexpr int64_t kItemViews = 64;
 
-// What the queries of one call may read. View n lets query queries[n] see the first num_keys[n]
-// keys of row tables[n] of block_tables, as from position positions[n] of that row's sequence: of
-// them the last ``window`` positions up to its own where the layer has a window. Queries ascend;
-// one query may have several views, and attends to all of their keys.
+// What the queries of one call may read. View n lets query queries[n] see the keys first_keys[n]
+// ... num_keys[n] - 1 of row tables[n] of block_tables, as from position positions[n] of that row's
+// sequence: of them the last ``window`` positions up to its own where the layer has a window.
+// Queries ascend; one query may have several views, and attends to all of their keys.
 //
 // Key p lies in logical slot p of its table, but in a draft tree the keys from tree_bases[n] on
 // are those of the query's own path, slot tree_bases[n] + j for every bit j of tree_masks[n]: sums
@@ -34,6 +34,7 @@ struct Paging {
     const int32_t* tables;
     const int64_t* positions;
     const int64_t* num_keys;
+    const int64_t* first_keys;  // or null: all from 0 on
     const int32_t* block_tables;
     int64_t table_row;
     int64_t block_size;

@@ -14,8 +14,12 @@ from packaging.utils import NormalizedName, canonicalize_name
 from tests.architecture.sources import ROOT, Source, weft_sources
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTIONS = {"pydantic_core": "pydantic", "huggingface_hub": "transformers"}
-"""Packages that come with, and only with, another one."""
+DISTRIBUTIONS = {
+    "pydantic_core": "pydantic",
+    "huggingface_hub": "transformers",
+    "triton": "torch",
+}
+"""Packages that come with another one: Triton with torch for CUDA, in the version it needs."""
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

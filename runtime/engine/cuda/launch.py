@@ -41,7 +41,7 @@ class Kernels(NamedTuple):
 def load_kernels() -> Kernels:
     """Compiled by Triton at their first launch on a device. Raises: KernelsMissing."""
     try:
-        # By name: Triton comes with torch's builds for CUDA only.
+        # By name: Triton is not to be had on every platform.
         knobs = importlib.import_module("triton.knobs")
         module = importlib.import_module("weft.runtime.engine.cuda.kernels")
     except ImportError as error:

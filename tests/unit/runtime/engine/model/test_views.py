@@ -23,7 +23,7 @@ from tests.unit.runtime.engine.model.cases import (
 from weft.cache.kv_store import KVStore
 from weft.runtime.engine.batch import PackedBatch, Views
 from weft.runtime.engine.model import ModelRunner
-from weft.runtime.engine.model.foreign import CausalDecoder, DecoderConfig
+from weft.runtime.engine.model.foreign import AttentionPart, CausalDecoder, DecoderConfig
 from weft.runtime.engine.model.info import head_dim_of
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -133,8 +133,9 @@ def dense_forward(
         )
         x_TC = decoder.model.embed_tokens(torch.tensor(tokens))
         for layer in decoder.model.layers:
-            attention = layer.self_attn
-            normed_TC = layer.input_layernorm(x_TC)
+            attention = cast(AttentionPart, layer.self_attn)
+            parts = dict(layer.named_children())
+            normed_TC = parts["input_layernorm"](x_TC)
             q_THD = attention.q_proj(normed_TC).view(shape)
             k_TKD = attention.k_proj(normed_TC).view(shape)
             v_THD = attention.v_proj(normed_TC).view(shape).repeat_interleave(group, 1)
@@ -150,7 +151,7 @@ def dense_forward(
             weights_HTT = torch.softmax(scores_HTT.masked_fill(~is_seen_TT, -torch.inf), -1)
             mixed_THD = torch.einsum("hts,shd->thd", weights_HTT, v_THD)
             x_TC = x_TC + attention.o_proj(mixed_THD.reshape(len(tokens), -1))
-            x_TC = x_TC + layer.mlp(layer.post_attention_layernorm(x_TC))
+            x_TC = x_TC + layer.mlp(parts["post_attention_layernorm"](x_TC))
         return cast(torch.Tensor, decoder.lm_head(decoder.model.norm(x_TC)))
 
 

@@ -92,7 +92,9 @@ class Chooser:
             at = row + 1 + node
             if at in sampled.faults or not self._accept(matcher, at, sampled, logits_RV):
                 return
-            node = draw.draft and draw.draft.child(node, sampled.token_ids[at])
+            if draw.draft is None:
+                return
+            node = draw.draft.child(node, sampled.token_ids[at])
 
     def _accept(
         self, matcher: Matcher, row: int, sampled: Sampled, logits_RV: torch.Tensor | None

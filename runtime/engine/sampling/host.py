@@ -39,7 +39,7 @@ class HostLogits:
         banned_RB = ~bitmask.numpy().view(np.uint8)
         vocab_size = self._x_RV.shape[1]
         is_banned_RV = np.unpackbits(banned_RB, axis=1, count=vocab_size, bitorder="little")
-        np.putmask(self._x_RV, is_banned_RV, np.float32(-np.inf))
+        np.putmask(self._x_RV, is_banned_RV.view(np.bool_), np.float32(-np.inf))
 
     def select(self, rows_S: Int64s) -> HostLogits:
         return HostLogits(torch.as_tensor(self._copy("selected", rows_S)), self._scratch)

@@ -56,9 +56,10 @@ def test_both_ways_to_pack_give_the_same() -> None:
 
 def assert_same(one: PackedBatch, other: PackedBatch) -> None:
     for field in fields(PackedBatch):
-        mine, wanted = getattr(one, field.name), getattr(other, field.name)
-        if isinstance(wanted, np.ndarray):
-            assert mine.dtype == wanted.dtype, field.name
-            np.testing.assert_array_equal(mine, wanted, err_msg=field.name)
-        else:
+        mine: object = getattr(one, field.name)
+        wanted: object = getattr(other, field.name)
+        if wanted is None or wanted is True:
             assert mine is wanted, field.name
+        else:
+            assert np.asarray(mine).dtype == np.asarray(wanted).dtype, field.name
+            np.testing.assert_array_equal(np.asarray(mine), np.asarray(wanted), field.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from itertools import count
@@ -187,7 +187,7 @@ class EmbeddedEngine:
         return await asyncio.to_thread(self._compiler.compile, spec)
 
     @contextmanager
-    def _posted(self, job: Job) -> Iterator[None]:
+    def _posted(self, job: Job) -> Generator[None]:
         """Have the engine serve a Job while the caller reads its stream; leaving cancels it."""
         request_id = job.request.request_id
         if request_id in self._open_ids:

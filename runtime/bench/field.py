@@ -197,10 +197,12 @@ class Field:
     def _note(self, workload: Workload, rates: Mapping[str, list[float]], num_asked: int) -> None:
         """Of each kind its fastest variant gives the figures; a variant in the checkpoint's own
         dtype gives those that say so, whether it is the fastest or not."""
+        by_speed = sorted(rates, key=lambda name: statistics.median(rates[name]))
+        fastest = {self._kind(name): name for name in by_speed}
         for name, values in rates.items():
             contender = self._entries[name].contender
             self._note_row(workload, name, values, num_rounds=len(values))
-            labels = [contender.kind] if name in self._chosen else []
+            labels = [contender.kind] if fastest[contender.kind] == name else []
             if contender.dtype == OWN_DTYPE:
                 labels.append(f"{contender.kind}_{OWN_NAME}")
             for label in labels:

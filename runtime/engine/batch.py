@@ -61,7 +61,7 @@ class PackedBatch:
     """Packed tokens whose next-token logits are wanted, ascending."""
     views: Views | None = None
     """None: every query sees its own sequence up to itself, and nothing else. Given, they say all
-    that is seen, and ``positions_T`` only where keys are rotated to."""
+    that is seen, and ``positions_T`` only where keys are rotated to; there are no draft trees."""
     tree_bases_T: npt.NDArray[np.int64] | None = None
     """Logical slots before the tree of token t, all seen by it. None, like ``tree_masks_T``: no
     token is a draft. A token outside a tree has its position here and 1 as its mask."""

@@ -6,18 +6,18 @@ heads, D head dimension, R rows of logits, V vocabulary, O outputs, I inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from ctypes import Array, addressof, byref, c_void_p
+from collections.abc import Sequence
+from ctypes import byref
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
 from weft.cache.kv_store import KVStore
-from weft.runtime.engine.batch import PackedBatch, Views
+from weft.runtime.engine.batch import PackedBatch
+from weft.runtime.engine.model.calls import Memory, own_pasts, paging_of
 from weft.runtime.engine.model.families import Family
 from weft.runtime.engine.model.foreign import (
     AttentionPart,
@@ -28,7 +28,7 @@ from weft.runtime.engine.model.foreign import (
 )
 from weft.runtime.engine.model.info import head_dim_of
 from weft.runtime.engine.model.quantise import INT8, INT13, IntegerFormat, lay_out, round_weight
-from weft.runtime.engine.native import Batch, Decoder, Kind, Layer, Paging, Weight, load_kernels
+from weft.runtime.engine.native import Batch, Decoder, Kind, Layer, Weight, load_kernels
 
 __all__ = ["NativeDecoder", "has_fast_bfloat16", "why_not_native"]
 
@@ -99,6 +99,7 @@ class NativeDecoder:
         self._rotary = model.model.rotary_emb
         self._cos_PD = self._sin_PD = torch.empty(0, head_dim_of(config))
         self._scratch = torch.empty(0)
+        self._memory: Memory | None = None
         layers = cast("nn.ModuleList", model.model.layers)
         scale = cast(AttentionPart, layers[0].self_attn).scaling
         packed: list[Layer] = []
@@ -136,32 +137,14 @@ class NativeDecoder:
             torch.from_numpy(batch.token_ids_T), self._embed.weight
         ).float()
         logits_RV = torch.empty(len(batch.logit_rows_R), self._vocab_size)
-        memories = [kv.layer(index) for index in range(kv.num_layers)]
-        keys = _pointers(each.keys_NHD for each in memories)
-        values = _pointers(each.values_NHD for each in memories)
-        key_scales = _pointers(each.key_scales_NH for each in memories)
-        value_scales = _pointers(each.value_scales_NH for each in memories)
         tables_RB = np.ascontiguousarray(batch.block_tables_SB)
-        views = batch.views or _own_pasts(batch)
+        views = batch.views or own_pasts(batch)
         self._reach(int(max(batch.positions_T.max(), views.turns_N.max())) + 1)
-        tree_bases_N, tree_masks_N = _by_view(batch, views)
-        paging = Paging(
-            num_views=len(views.queries_N),
-            num_queries=num_tokens,
-            queries=views.queries_N.ctypes.data,
-            tables=views.tables_N.ctypes.data,
-            positions=views.positions_N.ctypes.data,
-            num_keys=views.num_keys_N.ctypes.data,
-            first_keys=None if batch.views is None else views.first_keys_N.ctypes.data,
-            block_tables=tables_RB.ctypes.data,
-            table_row=tables_RB.shape[1],
-            block_size=kv.block_size,
-            tree_bases=_address(tree_bases_N),
-            tree_masks=_address(tree_masks_N),
-            shares=int(batch.shares_prefixes),
-        )
+        if self._memory is None or self._memory.store is not kv:
+            self._memory = Memory(kv)
+        memory = self._memory
         call = Batch(
-            paging=paging,
+            paging=paging_of(batch, views, tables_RB, kv.block_size),
             num_tokens=num_tokens,
             hidden=hidden_TC.data_ptr(),
             cos=self._cos_PD.data_ptr(),
@@ -169,10 +152,10 @@ class NativeDecoder:
             positions=batch.positions_T.ctypes.data,
             turns=None if batch.views is None else views.turns_N.ctypes.data,
             slots=batch.slots_T.ctypes.data,
-            keys=addressof(keys),
-            values=addressof(values),
-            key_scales=addressof(key_scales) if key_scales else None,
-            value_scales=addressof(value_scales) if value_scales else None,
+            keys=memory.keys,
+            values=memory.values,
+            key_scales=memory.key_scales,
+            value_scales=memory.value_scales,
             num_rows=len(batch.logit_rows_R),
             rows=batch.logit_rows_R.ctypes.data,
             logits=logits_RV.data_ptr(),
@@ -182,7 +165,7 @@ class NativeDecoder:
         self._library.weft_forward(
             byref(self._decoder),
             byref(call),
-            int(memories[0].keys_NHD.dtype == torch.bfloat16),
+            memory.is_bfloat16,
             1 if is_small else torch.get_num_threads(),
         )
         return logits_RV
@@ -261,33 +244,3 @@ class NativeDecoder:
         if self._scratch.numel() < size:
             self._scratch = torch.empty(size)
         return self._scratch
-
-
-def _pointers(tensors: Iterable[torch.Tensor | None]) -> Array[c_void_p]:
-    """The addresses of those that are there."""
-    addresses = [each.data_ptr() for each in tensors if each is not None]
-    return (c_void_p * len(addresses))(*addresses)
-
-
-def _own_pasts(batch: PackedBatch) -> Views:
-    """Every query's only view: its own sequence up to itself."""
-    num_tokens, num_sequences = len(batch.token_ids_T), len(batch.query_lens_S)
-    tables_T = np.repeat(np.arange(num_sequences, dtype=np.int32), batch.query_lens_S)
-    positions_T = batch.positions_T
-    zeros_T = np.zeros(num_tokens, np.int64)
-    return Views(
-        np.arange(num_tokens), tables_T, zeros_T, positions_T + 1, positions_T, positions_T
-    )
-
-
-def _by_view(
-    batch: PackedBatch, views: Views
-) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.uint64] | None]:
-    """The draft trees, as views see them."""
-    if batch.tree_bases_T is None or batch.tree_masks_T is None:
-        return None, None
-    return batch.tree_bases_T[views.queries_N], batch.tree_masks_T[views.queries_N]
-
-
-def _address(values: npt.NDArray[np.generic] | None) -> int | None:
-    return None if values is None else values.ctypes.data

@@ -85,6 +85,7 @@ class TorchDecoder:
     def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
         """Logits [R, V] in float32 on the model's device, after writing the batch's keys and
         values into ``kv``. Blocks until computed on the CPU, not on CUDA."""
+        assert batch.views is None, "torch sees every sequence by itself"
         with torch.inference_mode():
             if self._is_deterministic:
                 return self._forward_tiles(batch, kv)

@@ -39,6 +39,14 @@ def narrow_model(name: str, seed: int) -> PreTrainedModel:
     return model
 
 
+def never(_: torch.device) -> bool:
+    return False
+
+
+def always(_: torch.device) -> bool:
+    return True
+
+
 def native_runner(model: PreTrainedModel) -> ModelRunner:
     return ModelRunner.load(copy.deepcopy(model), device="cpu", path="native")
 
@@ -71,8 +79,8 @@ def test_the_engine_computes_in_it_where_that_is_faster(
 ) -> None:
     narrow_model("qwen3-wide", 2).save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
-    monkeypatch.setattr(placement, "has_bfloat16", lambda _: False)
-    monkeypatch.setattr(runner_module, "has_matrix_unit", lambda _: False)
+    monkeypatch.setattr(placement, "has_bfloat16", never)
+    monkeypatch.setattr(runner_module, "has_matrix_unit", never)
     monkeypatch.setattr(runner_module, "has_fast_bfloat16", lambda: is_fast)
     runner = ModelRunner.load(tmp_path, device="cpu")
     assert runner.path == "native"
@@ -80,7 +88,7 @@ def test_the_engine_computes_in_it_where_that_is_faster(
 
 
 def test_a_matrix_unit_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "has_matrix_unit", lambda _: True)
+    monkeypatch.setattr(runner_module, "has_matrix_unit", always)
     narrow = ModelRunner.load(narrow_model("llama", 0), device="cpu")
     assert narrow.path == "fused"
     wide = ModelRunner.load(random_model(config_of("llama"), 0), device="cpu")

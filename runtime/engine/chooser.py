@@ -11,7 +11,7 @@ import torch
 
 from weft.runtime.engine.draws import Draw, sampling_rows, wanted_logits
 from weft.runtime.engine.sampling import Sampled, Sampler
-from weft.runtime.engine.speculation import ROOT, GrammarWalk
+from weft.runtime.engine.speculation import ROOT, Draft, GrammarWalk
 from weft.runtime.grammar import BatchMasks, Matcher
 
 __all__ = ["Chooser"]
@@ -74,39 +74,54 @@ class Chooser:
         """Move the grammars on. With logits, what they refuse is drawn again; without, all was
         drawn under masks."""
         row = 0
-        for draw in draws:
-            if draw.sequence.matcher is not None:
-                self._follow(draw, draw.sequence.matcher, row, sampled, logits_RV)
-            row += draw.num_rows
+        refused: list[int] = []
+        refusing: list[Matcher] = []
+        for sequence, _, draft in draws:
+            matcher = sequence.matcher
+            if matcher is not None and draft is not None:
+                self._follow(draft, matcher, row, sampled, logits_RV)
+            elif matcher is not None and row not in sampled.faults:
+                if not matcher.accept(sampled.token_ids[row]):
+                    refused.append(row)
+                    refusing.append(matcher)
+            row += 1 if draft is None else 1 + len(draft)
+        if refused:
+            self._draw_again(refused, refusing, sampled, logits_RV)
 
     def _follow(
         self,
-        draw: Draw,
+        draft: Draft,
         matcher: Matcher,
         row: int,
         sampled: Sampled,
         logits_RV: torch.Tensor | None,
     ) -> None:
+        """Through the draft, as far as what is drawn was guessed."""
         node: int | None = ROOT
         while node is not None:
             at = row + 1 + node
-            if at in sampled.faults or not self._accept(matcher, at, sampled, logits_RV):
+            if at in sampled.faults:
                 return
-            if draw.draft is None:
-                return
-            node = draw.draft.child(node, sampled.token_ids[at])
+            if not matcher.accept(sampled.token_ids[at]):
+                self._draw_again([at], [matcher], sampled, logits_RV)
+                if at in sampled.faults:
+                    return
+            node = draft.child(node, sampled.token_ids[at])
 
-    def _accept(
-        self, matcher: Matcher, row: int, sampled: Sampled, logits_RV: torch.Tensor | None
-    ) -> bool:
-        """False when there is nothing to accept: the row is at fault then."""
-        if matcher.accept(sampled.token_ids[row]):
-            return True
+    def _draw_again(
+        self,
+        rows: Seq[int],
+        matchers: Seq[Matcher],
+        sampled: Sampled,
+        logits_RV: torch.Tensor | None,
+    ) -> None:
+        """The likeliest token that each grammar allows, where it refused the likeliest of all."""
         assert logits_RV is not None, "a grammar refuses a token that its own mask allowed"
-        mask_1W = self._masks.fill_one(matcher)
-        again = self._sampler.take_likeliest(logits_RV[row : row + 1], mask_1W)
-        sampled.token_ids[row] = again.token_ids[0]
-        if again.faults:
-            sampled.faults[row] = again.faults[0]
-            return False
-        return matcher.accept(again.token_ids[0])
+        again = self._sampler.take_likeliest(logits_RV[list(rows)], self._masks.fill(matchers))
+        for at, (row, matcher) in enumerate(zip(rows, matchers, strict=True)):
+            sampled.token_ids[row] = again.token_ids[at]
+            if at in again.faults:
+                sampled.faults[row] = again.faults[at]
+                continue
+            is_accepted = matcher.accept(again.token_ids[at])
+            assert is_accepted, "a grammar refuses a token that its own mask allowed"

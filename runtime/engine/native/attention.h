@@ -215,12 +215,12 @@ class ItemReader {
             Row<KV> rows[kLanes];
             for (int64_t k = 0; k < kLanes; ++k) {
                 keys_.fetch(slot(j + k + kLanes), kv_head_);
+                values_.fetch(slot(j + k), kv_head_);
                 rows[k] = keys_.row(slot(j + k), kv_head_);
             }
             turn(rows, desk_.keys.data() + j / kTileWidth * kTileWidth * size + j % kTileWidth);
         }
         for (int64_t j = 0; j < count; ++j) {
-            values_.fetch(slot(j + kLanes), kv_head_);
             desk_.values[j] = values_.row(slot(j), kv_head_);
             if constexpr (!std::is_same_v<KV, float>)
                 for (int64_t d = 0; is_wide_ && d < size; d += kLanes)

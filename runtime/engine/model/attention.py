@@ -46,11 +46,7 @@ class PagedAttention:
         window: int | None = None,
         softcap: float | None = None,
     ) -> torch.Tensor:
-        """[T, H, D]: every token's attention over its sequence up to itself, itself included.
-
-        Query and key are already rotated. ``window``: how many last keys are seen, own included.
-        ``softcap`` c bends the scaled scores to c * tanh(score / c).
-        """
+        """See ``Attends``."""
         self._kv.write(layer, self._layout.slots_T, k_TKD, v_TKD)
         kernel = _kernel(scale, softcap)
         out_THD = torch.empty(0)

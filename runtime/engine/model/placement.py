@@ -73,8 +73,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def has_matrix_unit(device: torch.device) -> bool:
-    """Whether the processor multiplies whole tiles of bfloat16 (AMX), which torch makes use of:
-    sixteen times as fast as by the vector."""
+    """Whether the processor multiplies whole tiles of bfloat16 (AMX), which torch makes use of."""
     return device.type == "cpu" and bool(
         torch.cpu._is_amx_tile_supported()  # pyright: ignore[reportPrivateUsage]
     )

@@ -144,27 +144,21 @@ class ModelRunner:
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         place = choose_device(device)
+        compute = None
         if isinstance(source, PreTrainedModel):
             model, info = _adopt(source, dtype, place)
-            return cls(
-                model,
-                info,
-                is_deterministic=deterministic,
-                path=path,
-                weights=weights,
-                kv_dtype=kv_dtype,
-            )
-        checkpoint = open_checkpoint(source, revision=revision)
-        info = checkpoint.info
-        compute = choose_dtype(dtype, info.dtype, place)
-        config = cast(DecoderConfig, checkpoint.config)
-        int8_parts = _int8_parts(weights, kv_dtype)
-        path = path or best_path(config, checkpoint.family, compute, place, int8_parts)
-        # The kernels take bfloat16 as it is, whatever they compute in.
-        is_narrow = path == "native" and info.dtype == "bfloat16"
-        if is_narrow and dtype == "auto" and has_fast_bfloat16():
-            compute = torch.bfloat16
-        model = load_weights(checkpoint, torch.bfloat16 if is_narrow else compute, place)
+        else:
+            checkpoint = open_checkpoint(source, revision=revision)
+            info = checkpoint.info
+            compute = choose_dtype(dtype, info.dtype, place)
+            config = cast(DecoderConfig, checkpoint.config)
+            int8_parts = _int8_parts(weights, kv_dtype)
+            path = path or best_path(config, checkpoint.family, compute, place, int8_parts)
+            # The kernels take bfloat16 as it is, whatever they compute in.
+            is_narrow = path == "native" and info.dtype == "bfloat16"
+            if is_narrow and dtype == "auto" and has_fast_bfloat16():
+                compute = torch.bfloat16
+            model = load_weights(checkpoint, torch.bfloat16 if is_narrow else compute, place)
         return cls(
             model,
             info,

@@ -55,11 +55,10 @@ struct Int8 {
     }
 };
 
-// Weights and rows from -4095 to 4095, the most of which 128 products fit a sum of 32 bits. What
-// rounding loses of a block is at most 2^-10.3 of its length: its largest value is at most
-// sqrt(128) times its root mean square, and a step's error 1 / sqrt(12) of the step on the mean.
-// Rounding each value to bfloat16 loses as much. Two of them to an instruction are twice
-// what float32 gives.
+// Weights and rows from -4095 to 4095, the most of which 128 products fit a sum of 32 bits. Rounding
+// is expected to lose at most 2^-10.3 of a block's length: its largest value is at most sqrt(128)
+// times its root mean square, and a step's error 1 / sqrt(12) of the step on the mean. Rounding
+// each value to bfloat16 loses about as much.
 struct Int13 {
     typedef uint16_t Values __attribute__((vector_size(2 * kLanes)));
     static constexpr int64_t kInWord = 2;

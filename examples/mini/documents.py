@@ -1,12 +1,13 @@
 """From problems to padded batches of token ids with what the assistant should say next.
 
-Shape suffixes: B documents, T tokens, P positions with targets, N targets.
+Shape suffixes: B documents, T tokens, P positions with targets, N targets, S segments.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +33,20 @@ class Document:
     targets: list[Target]
 
 
+class Views(NamedTuple):
+    """What tokens see of the segments of their documents, as `segments.Segment` says it for one.
+
+    Tokens of the first segment see it causally, whatever stands here for them.
+    """
+
+    starts: tuple[int, ...]
+    """Where each segment begins among the T tokens; the last entry is T."""
+    seen_BTS: Tensor
+    """int64."""
+    turns_BTS: Tensor
+    """int64."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Documents of one padded length."""
@@ -46,6 +61,8 @@ class Batch:
     """The token wanted next, int64."""
     weights_N: Tensor
     """Its share, float32; the shares of one position sum to 1."""
+    views: Views | None = None
+    """None: every token sees its document causally."""
 
 
 class Encoder:

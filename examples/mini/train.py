@@ -1,4 +1,7 @@
-"""Train mini and export it: `python -m examples.mini.train --steps 3000 --minutes 60`."""
+"""Train mini and export it: `python -m examples.mini.train --steps 3000 --minutes 60`.
+
+The first stage begins from nothing; `--stage parallel` goes on from its export.
+"""
 
 import argparse
 import math
@@ -7,27 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from random import Random
 
 import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from examples.mini.chat_tokenizer import ChatTokenizer
 from examples.mini.checkpoint import load_state, save_state
-from examples.mini.documents import BATCH_TOKENS, Batch, Encoder, batches
+from examples.mini.documents import BATCH_TOKENS, Batch, Views
 from examples.mini.export import export
-from examples.mini.mixture import training_problems
-from examples.mini.model import build_model
 from examples.mini.muon import Muon
 from examples.mini.replicas import Replicas
-from examples.mini.tokenizer import train_tokenizer
+from examples.mini.stages import BATCHES_PER_STEP, STAGES, Stage
 from examples.mini.trunk import Trunk
 
-BATCHES_PER_STEP = 4
-EXPECTED_TARGETS = 0.3 * BATCH_TOKENS * BATCHES_PER_STEP
-"""Assistant tokens of a usual step: a fixed divisor, so that every token weighs the same."""
-MATRIX_LR, OTHER_LR = 5e-3, 4e-3
 WARMUP = 0.02
 """Share of the run in which the learning rate rises."""
 FLOOR = 0.02
@@ -39,11 +34,14 @@ SAVE_EVERY_S, LOG_EVERY = 240.0, 50
 class Options:
     """What a run is asked to do."""
 
+    stage: Stage
     steps: int
     minutes: float
     """Wall clock after which the run ends, its learning rate lowered in time."""
     seed: int
     device: str
+    start: Path
+    """Folder that a later stage goes on from."""
     out: Path
     work: Path
     """Folder of the resumable state."""
@@ -54,20 +52,24 @@ class Options:
 def parse_options() -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stage", choices=sorted(STAGES), default="first")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--start", type=Path, default=Path("runtime/assets/mini"))
     parser.add_argument("--out", type=Path, default=Path("runtime/assets/mini"))
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     return Options(
+        stage=STAGES[args.stage],
         steps=args.steps,
         minutes=args.minutes,
         seed=args.seed,
         device=args.device,
+        start=args.start,
         out=args.out,
         work=args.work,
         is_resumed=args.resume,
@@ -83,15 +85,15 @@ def rate(progress: float) -> float:
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * fall))
 
 
-def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: Qwen3ForCausalLM, stage: Stage) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for embeddings and norms."""
     matrices, others = list[Tensor](), list[Tensor]()
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim == 2 and "embed" not in name
         (matrices if is_matrix else others).append(parameter)
     optimizers: list[torch.optim.Optimizer] = [
-        Muon(matrices, lr=MATRIX_LR, momentum=0.95, weight_decay=0.05),
-        torch.optim.AdamW(others, lr=OTHER_LR, betas=(0.9, 0.98), weight_decay=0.0),
+        Muon(matrices, lr=stage.matrix_lr, momentum=0.95, weight_decay=0.05),
+        torch.optim.AdamW(others, lr=stage.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
     ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -102,14 +104,14 @@ def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
 class Trainer:
     """One training run: model, optimizers and the stream of batches."""
 
-    def __init__(self, options: Options, tokenizer: ChatTokenizer, replicas: Replicas) -> None:
+    def __init__(self, options: Options, replicas: Replicas) -> None:
         self.options = options
-        self.model = build_model(tokenizer, options.seed)
+        self.model, self.tokenizer = options.stage.begin(options.seed, options.start)
         torch.nn.Module.to(self.model, options.device)
-        self.optimizers = build_optimizers(self.model)
+        self.optimizers = build_optimizers(self.model, options.stage)
         self.replicas = replicas
-        problems = training_problems(Random(f"train/{options.seed}/{replicas.rank}"))
-        self.stream: Iterator[Batch] = batches(Encoder(tokenizer), problems)
+        seed = f"train/{options.seed}/{replicas.rank}"
+        self.stream: Iterator[Batch] = options.stage.batches(self.tokenizer, seed)
         self.step = 0
         self.elapsed_s = 0.0
         self._trunk = Trunk(self.model, is_compiled=options.is_compiled)
@@ -124,7 +126,10 @@ class Trainer:
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         """Return the summed loss over the assistant's tokens, and their number."""
         device = self.options.device
-        hidden = self._trunk(batch.ids_BT.to(device)).flatten(0, 1)
+        views = batch.views
+        if views is not None:
+            views = Views(views.starts, views.seen_BTS.to(device), views.turns_BTS.to(device))
+        hidden = self._trunk(batch.ids_BT.to(device), views).flatten(0, 1)
         logits = self.model.lm_head(hidden[batch.positions_P.to(device)])
         where_N, tokens_N = batch.where_N.to(device), batch.tokens_N.to(device)
         chosen_N = logits.log_softmax(-1)[where_N, tokens_N]
@@ -140,7 +145,7 @@ class Trainer:
         total, count = 0.0, 0
         for batch in islice(self.stream, BATCHES_PER_STEP // self.replicas.count):
             loss, targets = self.loss(batch)
-            torch.autograd.backward(loss / EXPECTED_TARGETS)
+            torch.autograd.backward(loss / self.options.stage.divisor(targets))
             total, count = total + float(loss.detach()), count + targets
         parameters = list(self.model.parameters())
         elapsed_s = time.monotonic() - self._start_s
@@ -189,13 +194,12 @@ def main() -> None:
     """Train, then export."""
     options = parse_options()
     replicas = Replicas()
-    tokenizer = train_tokenizer(options.seed)
-    trainer = Trainer(options, tokenizer, replicas)
+    trainer = Trainer(options, replicas)
     if options.is_resumed:
         trainer.resume()
     trainer.run()
     if replicas.rank == 0:
-        export(options.out, trainer.model, tokenizer)
+        export(options.out, trainer.model, trainer.tokenizer)
         num_tokens = trainer.step * BATCHES_PER_STEP * BATCH_TOKENS
         print(f"steps {trainer.step} tokens {num_tokens} minutes {trainer.elapsed_s / 60:.1f}")
     replicas.close()

@@ -36,6 +36,8 @@ ITEMS = (
     "kettle pan mug knife rake hose spade bench desk lamp chair stapler robot puzzle kite drone "
     "guitar drum flute radio table pencil bottle basket mirror carpet pillow hammer ladder candle"
 ).split()
+PLURALS = [f"{thing}s" for thing in ITEMS if thing not in ("bench", "knife")]
+"""Of the items whose plural is regular."""
 MONTHS = (
     "January February March April May June July August September October November December"
 ).split()

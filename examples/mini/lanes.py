@@ -1,0 +1,98 @@
+"""Lanes that share a list: what each takes, and what each sees of the others while they write.
+
+All lanes write one token per step and see the others' tokens of the same step. A lane stands
+behind the prompt and the other lanes, in order of index, as long as they are at that step.
+"""
+
+import heapq
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from examples.mini.documents import Document
+from examples.mini.segments import Ints, Segment, continued
+
+MAX_START = 80
+"""Latest step at which a lane of a team begins to write."""
+BLIND_SHARE, LATE_SHARE = 0.08, 0.35
+
+
+def head(index: int, count: int) -> str:
+    """What a lane's text begins with; given, not written. The first lane is 1."""
+    return f"Lane {index} of {count}\n"
+
+
+class Lane(NamedTuple):
+    """One lane of a team."""
+
+    ids: list[int]
+    """Its head and what it writes, without the end of turn."""
+    num_given: int
+    """Tokens of its head, which are there at once."""
+    start: int
+    """The step of its head."""
+
+    def length_at(self, steps_T: Ints) -> Ints:
+        """How many of its tokens are there at each of some steps."""
+        written_T = np.minimum(steps_T - self.start + self.num_given, len(self.ids))
+        return np.where(steps_T < self.start, 0, written_T)
+
+
+def shares(num_tokens: Sequence[int], starts: Sequence[int]) -> list[list[int]]:
+    """Say which items each lane takes: whoever is free, lower lanes first, takes the next one.
+
+    `num_tokens` are the lengths of the items in order, `starts` the steps at which lanes begin.
+    """
+    taken: list[list[int]] = [[] for _ in starts]
+    free = [(start, lane) for lane, start in enumerate(starts)]
+    heapq.heapify(free)
+    for item, length in enumerate(num_tokens):
+        step, lane = free[0]
+        taken[lane].append(item)
+        heapq.heapreplace(free, (step + length, lane))
+    return taken
+
+
+def team(prompt: list[int], lanes: Sequence[Lane], end_id: int) -> list[Segment]:
+    """Build the document of a prompt and the lanes that see it and each other."""
+    num_segments = 1 + len(lanes)
+    zeros = np.zeros((len(prompt), num_segments), np.int64)
+    segments = [Segment(Document(ids=prompt, targets=[]), zeros, zeros)]
+    for index, lane in enumerate(lanes):
+        places_T = np.arange(len(lane.ids))
+        steps_T = lane.start + np.maximum(places_T - lane.num_given + 1, 0)
+        seen_TS = np.zeros((len(places_T), num_segments), np.int64)
+        offsets_TS = np.zeros_like(seen_TS)
+        seen_TS[:, 0] = len(prompt)
+        end_T = np.full_like(places_T, len(prompt))
+        for other, peer in enumerate(lanes):
+            if other != index:
+                offsets_TS[:, 1 + other] = end_T
+                seen_TS[:, 1 + other] = peer.length_at(steps_T)
+                end_T = end_T + seen_TS[:, 1 + other]
+        offsets_TS[:, 1 + index], seen_TS[:, 1 + index] = end_T, places_T + 1
+        turns_TS = (end_T + places_T)[:, None] - offsets_TS
+        segments.append(Segment(continued(lane.ids, lane.num_given, end_id), seen_TS, turns_TS))
+    return segments
+
+
+def draw_team(
+    rng: Random, prompt: list[int], heads: Sequence[list[int]], items: Sequence[list[int]], end: int
+) -> list[Segment]:
+    """Draw when the lanes of a team begin, and let them share the items.
+
+    Sometimes there is one lane alone that cannot see its team: it takes all items.
+    """
+    if len(heads) > 1 and rng.random() < BLIND_SHARE:
+        heads = [rng.choice(heads)]
+    starts = [0] * len(heads)
+    if rng.random() < LATE_SHARE:
+        starts = [rng.randrange(MAX_START) if rng.random() < 0.6 else 0 for _ in heads]
+    takings = shares([len(item) for item in items], starts)
+    lanes = [
+        Lane([*given, *(token for item in taken for token in items[item])], len(given), start)
+        for given, taken, start in zip(heads, takings, starts, strict=True)
+    ]
+    return team(prompt, lanes, end)

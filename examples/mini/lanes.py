@@ -63,19 +63,28 @@ def team(prompt: list[int], lanes: Sequence[Lane], end_id: int) -> list[Segment]
     for index, lane in enumerate(lanes):
         places_T = np.arange(len(lane.ids))
         steps_T = lane.start + np.maximum(places_T - lane.num_given + 1, 0)
-        seen_TS = np.zeros((len(places_T), num_segments), np.int64)
-        offsets_TS = np.zeros_like(seen_TS)
-        seen_TS[:, 0] = len(prompt)
-        end_T = np.full_like(places_T, len(prompt))
-        for other, peer in enumerate(lanes):
-            if other != index:
-                offsets_TS[:, 1 + other] = end_T
-                seen_TS[:, 1 + other] = peer.length_at(steps_T)
-                end_T = end_T + seen_TS[:, 1 + other]
-        offsets_TS[:, 1 + index], seen_TS[:, 1 + index] = end_T, places_T + 1
-        turns_TS = (end_T + places_T)[:, None] - offsets_TS
+        lengths_TW = np.stack([each.length_at(steps_T) for each in lanes], axis=-1)
+        seen_TS, turns_TS = look(len(prompt), index, lengths_TW, places_T)
         segments.append(Segment(continued(lane.ids, lane.num_given, end_id), seen_TS, turns_TS))
     return segments
+
+
+def look(prompt: int, index: int, lengths_TW: Ints, places_T: Ints) -> tuple[Ints, Ints]:
+    """Say how much tokens of one lane see of the prompt and of every lane, and how each is turned.
+
+    `prompt` is the prompt's length, `lengths_TW` those of the lanes when each token is written, at
+    `places_T` of lane `index`. A lane of no length is not seen.
+    """
+    num_lanes = lengths_TW.shape[1]
+    order = [*(lane for lane in range(num_lanes) if lane != index), index]
+    offsets_TW = np.zeros_like(lengths_TW)
+    offsets_TW[:, order] = prompt + np.cumsum(lengths_TW[:, order], axis=1) - lengths_TW[:, order]
+    positions_T = offsets_TW[:, index] + places_T
+    seen_TW = lengths_TW.copy()
+    seen_TW[:, index] = places_T + 1
+    seen_TS = np.concatenate((np.full((len(places_T), 1), prompt), seen_TW), axis=1)
+    turns_TW = positions_T[:, None] - offsets_TW
+    return seen_TS, np.concatenate((positions_T[:, None], turns_TW), axis=1)
 
 
 def draw_team(

@@ -1,9 +1,19 @@
-"""The training mixture: which skills, how often, and never a held-out problem."""
+"""The first stage's mixture: which skills, how often, and never a held-out problem."""
 
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from examples.mini import countdown, extract, judge, shop, small_talk, tool_calls
+from examples.mini import (
+    arguments,
+    countdown,
+    extract,
+    judge,
+    lists,
+    outline,
+    shop,
+    small_talk,
+    tool_calls,
+)
 from examples.mini.problem import Generator, Problem
 
 SKILLS: Mapping[str, Generator] = {
@@ -14,8 +24,11 @@ SKILLS: Mapping[str, Generator] = {
     "shop_answer": shop.draw_answer,
     "extract": extract.draw,
     "judge": judge.draw,
+    "lists": lists.draw,
+    "outline": outline.draw,
+    "arguments": arguments.draw,
 }
-"""Every skill with a held-out file."""
+"""Every skill with a held-out file; `parallel` has the mixture of the last three."""
 
 EXTRAS: Mapping[str, Generator] = {
     "countdown_states": countdown.draw_states,
@@ -36,7 +49,7 @@ WEIGHTS: Mapping[str, int] = {
     "judge": 16,
     "small_talk": 2,
 }
-"""Documents of each skill in a hundred."""
+"""Documents of each skill in a hundred; what the tokenizer is trained on, too."""
 
 
 def training_problems(rng: Random) -> Iterator[Problem]:

@@ -5,6 +5,8 @@ A check is a JSON object with a `kind`:
 - `exact`: `answer`, the text;
 - `json`: `value`, what the text must parse to;
 - `tool_call`: `name` and `arguments` of the one call in the text;
+- `lines`: `lines`, all of them in any order and nothing else; a line may stand there twice;
+- `conclusion`: `answer`, the last line of the text between the last `<Conclusion>` and its end;
 - `sql`: `rows`, the expected result, and `ordered`, whether their order counts; needs the shop;
 - `countdown`: `numbers` and `target`; the text holds one operation per line.
 """
@@ -21,6 +23,7 @@ Check = Mapping[str, JsonValue]
 
 OPERATION = re.compile(r"(\d{1,6})([-+*/])(\d{1,6})")
 TOOL_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+CONCLUSION = re.compile(r"<Conclusion>(.*?)</Conclusion>", re.DOTALL)
 MAX_SQL_STEPS = 200_000
 """Virtual-machine instructions a candidate query may take; a right one takes far fewer."""
 PROGRESS_EVERY = 10_000
@@ -64,6 +67,18 @@ def check_tool_call(rule: Check, text: str) -> bool:
         return False
     wanted = {"name": rule["name"], "arguments": rule["arguments"]}
     return _canonical(call).replace(" ", "") == _canonical(wanted).replace(" ", "")
+
+
+def check_lines(rule: Check, text: str) -> bool:
+    """Compare the lines of a text with those wanted; several streams may have written it."""
+    wanted = rule["lines"]
+    return isinstance(wanted, Sequence) and set(text.strip().splitlines()) == set(wanted)
+
+
+def check_conclusion(rule: Check, text: str) -> bool:
+    """Compare the last line of the conclusion."""
+    found = CONCLUSION.findall(text)
+    return bool(found) and found[-1].strip().split("\n")[-1] == rule["answer"]
 
 
 def check_sql(rule: Check, text: str) -> bool:
@@ -179,6 +194,8 @@ CHECKERS: Mapping[str, Callable[[Check, str], bool]] = {
     "exact": check_exact,
     "json": check_json,
     "tool_call": check_tool_call,
+    "lines": check_lines,
+    "conclusion": check_conclusion,
     "sql": check_sql,
     "countdown": check_countdown,
 }

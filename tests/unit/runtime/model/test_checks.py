@@ -7,7 +7,18 @@ import pytest
 
 from weft.runtime.model.checks import Check, check, countdown_step, run_sql
 
-SKILLS = ("countdown", "extract", "judge", "shop_answer", "shop_split", "shop_sql", "tools")
+SKILLS = (
+    "arguments",
+    "countdown",
+    "extract",
+    "judge",
+    "lists",
+    "outline",
+    "shop_answer",
+    "shop_split",
+    "shop_sql",
+    "tools",
+)
 
 
 def test_exact() -> None:
@@ -39,6 +50,23 @@ def test_tool_call() -> None:
     assert not check(rule, call % "1 + 2" + call % "1 + 2")
     assert not check(rule, "3")
     assert not check(rule, "<tool_call>\n{\n</tool_call>")
+
+
+def test_lines_may_come_in_any_order_and_twice() -> None:
+    rule: Check = {"kind": "lines", "lines": ["1: 2 + 3 = 5", "2: 4 - 1 = 3"]}
+    assert check(rule, "2: 4 - 1 = 3\n1: 2 + 3 = 5\n")
+    assert check(rule, "1: 2 + 3 = 5\n2: 4 - 1 = 3\n1: 2 + 3 = 5")
+    assert not check(rule, "1: 2 + 3 = 5")
+    assert not check(rule, "1: 2 + 3 = 5\n2: 4 - 1 = 3\n3: 1 + 1 = 2")
+    assert not check(rule, "1: 2 + 3 = 6\n1: 2 + 3 = 5\n2: 4 - 1 = 3")
+
+
+def test_a_conclusion_is_its_last_line() -> None:
+    rule: Check = {"kind": "conclusion", "answer": "total: 9"}
+    assert check(rule, "<Path> 1: 4</Path><Conclusion> 4 + 5 = 9\ntotal: 9</Conclusion>")
+    assert not check(rule, "<Conclusion> total: 9\nor total: 8</Conclusion>")
+    assert not check(rule, "<Conclusion>\ntotal: 9")
+    assert not check(rule, "<Conclusion></Conclusion>")
 
 
 def test_sql_compares_rows() -> None:

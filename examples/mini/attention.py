@@ -97,14 +97,21 @@ class Segmented:
             ],
             dim=-1,
         )
-        weights = (scores.unflatten(2, (-1, num_rows)) + self._bias).softmax(-1).flatten(2, 3)
-        out = weights @ v_BTKE.transpose(1, 2)
-        return out.unflatten(2, (-1, num_rows)).flatten(1, 2).transpose(1, 2)
+        return gather(scores, self._bias, v_BTKE.transpose(1, 2), num_rows)
 
 
 def by_kv_head(q_BRHE: Tensor, num_kv_heads: int) -> Tensor:
     """Stack the query heads of one key-value head: (B, K, G * R, E)."""
-    return q_BRHE.transpose(1, 2).unflatten(1, (num_kv_heads, -1)).flatten(2, 3)
+    batch, _, _, size = q_BRHE.shape
+    return q_BRHE.transpose(1, 2).reshape(batch, num_kv_heads, -1, size)
+
+
+def gather(scores: Tensor, bias: Tensor, values: Tensor, num_rows: int) -> Tensor:
+    """Mix values, (B, K, T, E), by scores, (B, K, G * R, T), and a bias to add; (B, R, H, E)."""
+    batch, num_kv_heads, _, num_keys = scores.shape
+    biased = scores.view(batch, num_kv_heads, -1, num_rows, num_keys) + bias
+    mixed = biased.softmax(-1).flatten(2, 3) @ values
+    return mixed.view(batch, -1, num_rows, mixed.shape[-1]).transpose(1, 2)
 
 
 def causal(q_BTHE: Tensor, k_BTKE: Tensor, v_BTKE: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
-from transformers import Qwen3ForCausalLM
 
 from examples.mini.branches import argument_head, name_head, skeleton
 from examples.mini.checkpoint import FILE_NAME
@@ -118,7 +117,7 @@ def load(folder: Path) -> Streams:
     model, tokenizer = from_export(0, start)
     if state.is_file():
         model.load_state_dict(torch.load(state, weights_only=True)["model"])
-    return Streams(cast(Qwen3ForCausalLM, model), tokenizer)
+    return Streams(model, tokenizer)
 
 
 def main() -> None:

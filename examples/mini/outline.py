@@ -17,7 +17,7 @@ FORM = FORMS["multiverse"]
 class Part(NamedTuple):
     """So many of one item, each at a price."""
 
-    count: int
+    amount: int
     items: str
     """Their plural."""
     price: int
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     @property
     def cost(self) -> int:
         """What they cost together."""
-        return self.count * self.price
+        return self.amount * self.price
 
 
 class Outline(NamedTuple):
@@ -62,7 +62,7 @@ def draw_parts(rng: Random) -> list[Part]:
 
 def outline(parts: list[Part], question: str) -> Outline:
     """Answer `total`, `most` or `least` about parts by a plan, its branches and a conclusion."""
-    asked = ", ".join(f"{part.count} {part.items} at {part.price}" for part in parts)
+    asked = ", ".join(f"{part.amount} {part.items} at {part.price}" for part in parts)
     branches = [Branch(number, f"{part.items}") for number, part in enumerate(parts, 1)]
     titles = (f"<Outline> {branch.number}: {branch.title}</Outline>\n" for branch in branches)
     costs = ", ".join(f"{number}: {part.cost}" for number, part in enumerate(parts, 1))
@@ -72,7 +72,7 @@ def outline(parts: list[Part], question: str) -> Outline:
         plan=f"<Goal>\n{''.join(titles)}</Goal>",
         heads=tuple(FORM.head_of(branch) for branch in branches),
         paths=tuple(
-            f" {part.items} cost {part.count} * {part.price} = {part.cost}{FORM.tail}"
+            f" {part.items} cost {part.amount} * {part.price} = {part.cost}{FORM.tail}"
             for part in parts
         ),
         join=FORM.join,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from examples.mini.attention import UNSEEN, Angles, by_kv_head, rotate, rotation
+from examples.mini.attention import UNSEEN, Angles, by_kv_head, gather, rotate, rotation
 from examples.mini.segments import Ints
 from examples.mini.trunk import Attention, decoder_layer, layer_weights, rms_norm
 
@@ -96,9 +96,7 @@ class _Views:
                 ],
                 dim=-1,
             )
-            biased = (scores * size**-0.5).unflatten(2, (-1, num_rows)) + self._bias
-            weights = biased.softmax(-1).flatten(2, 3)
-            out = weights @ values_SLKE.flatten(0, 1).transpose(0, 1)
-            return out.unflatten(2, (-1, num_rows)).flatten(1, 2).transpose(1, 2)
+            values_KTE = values_SLKE.flatten(0, 1).transpose(0, 1)
+            return gather(scores * size**-0.5, self._bias, values_KTE, num_rows)
 
         return attend

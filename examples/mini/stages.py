@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
@@ -49,10 +49,10 @@ def from_nothing(seed: int, _: Path) -> Beginning:
 
 def from_export(_: int, folder: Path) -> Beginning:
     """Load an exported model, in float32, and its tokenizer."""
-    # transformers leaves both calls without types.
-    model: object = Qwen3ForCausalLM.from_pretrained(folder, dtype="float32")  # pyright: ignore
-    tokenizer: object = PreTrainedTokenizerFast.from_pretrained(folder)  # pyright: ignore
-    return Beginning(cast(Qwen3ForCausalLM, model), cast(ChatTokenizer, tokenizer))
+    model = Qwen3ForCausalLM.from_pretrained(folder, dtype="float32")
+    # Any, because the call has no types.
+    tokenizer = cast(Any, PreTrainedTokenizerFast).from_pretrained(folder)
+    return Beginning(model, cast(ChatTokenizer, tokenizer))
 
 
 def first_batches(tokenizer: ChatTokenizer, seed: str) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
-from examples.mini.attention import Causal, Segmented
+from examples.mini.attention import Angles, Causal, Segmented
 from examples.mini.documents import Views
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -40,13 +40,18 @@ class Trunk:
             cos, sin = self._model.rotary_emb(x_BTD, positions_XT)
             return cos, sin
 
-        if views is None:
-            layer, attention = self._layer, Causal(angles, x_BTD.shape[1], x_BTD.device)
-        else:
-            layer, attention = decoder_layer, Segmented(angles, views)
+        layer = self._layer if views is None else decoder_layer
+        attention = attention_of(angles, x_BTD, views)
         for weights in self._weights:
             x_BTD = layer(x_BTD, weights, attention, self._eps)
         return rms_norm(x_BTD, self._model.norm.weight, self._eps)
+
+
+def attention_of(angles: Angles, x_BTD: Tensor, views: Views | None) -> Attention:
+    """Choose how tokens see each other."""
+    if views is None:
+        return Causal(angles, x_BTD.shape[1], x_BTD.device)
+    return Segmented(angles, views)
 
 
 def layer_weights(layer: torch.nn.Module) -> dict[str, Tensor]:

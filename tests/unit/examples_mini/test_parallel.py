@@ -66,11 +66,11 @@ def test_an_outline_is_a_region_and_its_conclusion_is_right() -> None:
         item = outline.outline(parts, "total")
         plan = FORMS["multiverse"].plan(item.plan)
         assert [branch.title for branch in plan] == [part.items for part in parts]
-        total = sum(part.count * part.price for part in parts)
+        total = sum(part.amount * part.price for part in parts)
         assert item.answer == f"total: {total}"
         assert check({"kind": "conclusion", "answer": item.answer}, item.text)
         most = outline.outline(parts, "most")
-        costs = {part.items: part.count * part.price for part in parts}
+        costs = {part.items: part.amount * part.price for part in parts}
         assert most.answer == f"most: {max(costs, key=costs.__getitem__)}"
 
 

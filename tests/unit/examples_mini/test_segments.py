@@ -54,18 +54,19 @@ def pair_by_pair(model: Qwen3ForCausalLM, ids_T: Tensor, views: Views) -> Tensor
     is_seen_TT = torch.zeros(num_tokens, num_tokens, dtype=torch.bool)
     for token in range(num_tokens):
         for segment, (start, end) in enumerate(pairwise(views.starts)):
-            seen, turn = views.seen_BTS[0, token, segment], views.turns_BTS[0, token, segment]
+            seen = int(views.seen_BTS[0, token, segment])
+            turn = int(views.turns_BTS[0, token, segment])
             if token < first:
                 seen, turn = (token + 1, token) if segment == 0 else (0, 0)
-            for place in range(min(int(seen), end - start)):
+            for place in range(min(seen, end - start)):
                 is_seen_TT[token, start + place] = True
-                distances_TT[token, start + place] = int(turn) - place
+                distances_TT[token, start + place] = turn - place
     x_TD = model.model.embed_tokens(ids_T)
     span = torch.arange(int(distances_TT.max()) + 1)[None]
     cos, sin = (part[0] for part in model.model.rotary_emb(x_TD[None], span))
     cos_TTE, sin_TTE = cos[distances_TT], sin[distances_TT]
     for layer in model.model.layers:
-        weights = layer_weights(layer)
+        weights, mlp = layer_weights(layer), dict(layer.named_children())["mlp"]
         y_TD = rms_norm(x_TD, weights["input_layernorm"], 1e-6)
         parts = [
             (y_TD @ weights[f"self_attn.{name}_proj"].T).unflatten(-1, (-1, 8)) for name in "qkv"
@@ -82,7 +83,7 @@ def pair_by_pair(model: Qwen3ForCausalLM, ids_T: Tensor, views: Views) -> Tensor
         weights_HTT = scores_HTT.masked_fill(~is_seen_TT, -torch.inf).softmax(-1)
         mixed_THE = torch.einsum("hts,she->the", weights_HTT, v_THE)
         x_TD = x_TD + mixed_THE.flatten(1) @ weights["self_attn.o_proj"].T
-        x_TD = x_TD + layer.mlp(rms_norm(x_TD, weights["post_attention_layernorm"], 1e-6))
+        x_TD = x_TD + mlp(rms_norm(x_TD, weights["post_attention_layernorm"], 1e-6))
     return rms_norm(x_TD, model.model.norm.weight, 1e-6)
 
 

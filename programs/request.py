@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from weft.errors import InvalidRequest
 from weft.programs.grammar import GrammarSpec
+from weft.programs.past import Past
 from weft.programs.sampling import MAX_BRANCHES, Sampling
 
 __all__ = [
@@ -31,6 +32,8 @@ class Request:
     request_id: str
     prompt: tuple[int, ...]
     """Token ids; never empty."""
+    past: Past | None = None
+    """What the prompt goes on from; None: it is the beginning."""
     sampling: Sampling
     n: int = 1
     """Sequences wanted. Sequence ``i`` draws with the seed ``branch_seed(seed, i)``."""
@@ -44,6 +47,14 @@ class Request:
     stream_every: int = 1
     """Fewest tokens per Delta of one sequence, its last one aside; 0 sends one Delta when the
     sequence ends."""
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """All tokens that are seen before the first generated one."""
+        if self.past is None:
+            return self.prompt
+        seen = (token for segment in self.past.segments for token in segment.tokens)
+        return (*seen, *self.prompt)
 
     def __post_init__(self) -> None:
         if not self.prompt:

@@ -39,6 +39,8 @@ class Desk:
                 finish(sequence, "cancelled")
             return
         self._jobs[job.request.request_id] = job
+        for helper in job.helpers:
+            self._planner.add(helper)
         first, *job.unforked = job.sequences
         self._planner.add(first)
 
@@ -99,6 +101,8 @@ class Desk:
         request_id = job.request.request_id
         if job.is_done and self._jobs.get(request_id) is job:
             del self._jobs[request_id]
+            for helper in reversed(job.helpers):
+                self._planner.remove(helper)
 
     def _withdraw(self, sequence: Sequence) -> None:
         """Take a sequence out of the planner; a sibling leads on if it led unforked ones."""

@@ -15,6 +15,7 @@ from weft.cache.kv_store import KVStore
 from weft.errors import InvalidRequest
 from weft.programs.grammar import GrammarSpec
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.request import Delta, Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine.admission import Admission
@@ -69,7 +70,10 @@ class EmbeddedEngine:
         self._admission = Admission(
             tokenizer=tokenizer,
             vocab_size=runner.vocab_size,
-            max_context=min(runner.max_context, (num_blocks - 1) * config.block_size),
+            window=runner.max_context,
+            pool_tokens=(num_blocks - 1) * config.block_size,
+            block_size=config.block_size,
+            sees_branches=runner.path == "native",
             end_ids=frozenset(runner.info.eos_ids),
             default_seed=seed,
         )
@@ -112,6 +116,7 @@ class EmbeddedEngine:
             has_logprobs=True,
             has_seeds=True,
             is_deterministic=self._runner.is_deterministic,
+            sees_branches=self._admission.sees_branches,
             max_context=self._admission.max_context,
         )
 
@@ -139,12 +144,15 @@ class EmbeddedEngine:
     async def cancel(self, request_id: str, indices: Seq[int] | None = None) -> None:
         self._inbox.post(Cancel(request_id, None if indices is None else tuple(indices)))
 
-    async def score(self, prompt: Seq[int], target: Seq[int]) -> tuple[float, ...]:
+    async def score(
+        self, prompt: Seq[int], target: Seq[int], *, past: Past | None = None
+    ) -> tuple[float, ...]:
         if not target:
             return ()
         request = Request(
             request_id=f"score-{next(self._score_ids)}",
             prompt=(*prompt, *target),
+            past=past,
             sampling=Sampling(),
             stream_every=0,
         )

@@ -130,8 +130,10 @@ class EngineLoop:
         row = 0
         for part in plan.parts:
             sequence, num_tokens, draft = part
-            if sequence.job.score_from is not None:
+            if sequence.is_scored:
                 row += len(_rows(part))
+            elif sequence.is_silent:
+                continue
             elif num_tokens == len(sequence.tokens) - sequence.num_computed:
                 draws.append(Draw(sequence, row, draft))
                 if sequence.job.unforked:
@@ -153,7 +155,7 @@ class EngineLoop:
     def _forward(self, plan: Plan) -> torch.Tensor:
         if plan.copies:
             self._kv.copy_blocks(plan.copies)
-        pack_parts = pack_decodes if plan.is_plain else pack
+        pack_parts = pack_decodes if plan.is_plain and not plan.has_glimpses else pack
         return self._model.forward(pack_parts(plan.parts, self._block_size), self._kv)
 
     def _score(self, plan: Plan, logits_RV: torch.Tensor) -> None:
@@ -163,7 +165,7 @@ class EngineLoop:
         row = 0
         for part in plan.parts:
             rows = _rows(part)
-            if part.sequence.job.score_from is not None and rows:
+            if part.sequence.is_scored and rows:
                 score_rows(part.sequence, rows, logits_RV[row : row + len(rows)])
             row += len(rows) + part.num_guesses
 
@@ -171,18 +173,23 @@ class EngineLoop:
         """The parts' keys and values are in the cache now; finished prompts become shareable."""
         for sequence, num_tokens, _ in plan.parts:
             sequence.num_computed += num_tokens
+            if sequence.is_silent:
+                sequence.job.num_filled += num_tokens
         if plan.is_decoding:
             return
         for sequence, _, _ in plan.parts:
-            if sequence.num_pending == 0 and sequence.job.score_from is not None:
+            if sequence.num_pending == 0 and sequence.is_scored:
                 finish(sequence, "stop")
                 self._retire(sequence)
+            elif sequence.num_generated == 0:
+                # As soon as it is there, so that others with the same prompt need not compute it.
+                self._memory.index_prompt(sequence)
         for sequence, _, _ in draws:
             if sequence.num_generated == 0:
                 sequence.num_computed = sequence.num_prompt
                 self._memory.index_prompt(sequence)
-                self.num_prompt_tokens += sequence.num_prompt
-                self.num_cached_tokens += sequence.num_cached
+                self.num_prompt_tokens += sequence.num_seen
+                self.num_cached_tokens += sequence.num_spared
 
     def _draw(self, draws: list[Draw], logits_RV: torch.Tensor) -> int:
         """Draw for every sequence, and see which guesses come true; how many tokens they got."""

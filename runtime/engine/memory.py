@@ -106,6 +106,15 @@ class SequenceMemory:
         sibling.num_cached = sibling.num_prompt
         leader.num_writable = sibling.num_writable = 0
 
+    def will_share(self, head: Sequence, other: Sequence) -> bool:
+        """Once all tokens of ``other`` are computed, more blocks of ``head``, which waits, will be
+        in the index than now."""
+        size = self._pool.block_size
+        limit = min(head.num_shareable, len(other.tokens)) // size * size
+        num_known = self._tree.match(head.namespace, head.tokens[:limit]).num_tokens
+        end = num_known + size
+        return end <= limit and head.tokens[:end] == other.tokens[:end]
+
     def index_prompt(self, sequence: Sequence) -> None:
         """Let others share the full blocks computed so far, and keep them while this one runs."""
         if not self._has_prefix_cache:
@@ -132,7 +141,7 @@ class SequenceMemory:
         block_ids: list[int] = []
         if self._has_prefix_cache:
             limit = sequence.num_shareable
-            match = self._tree.match(sequence.job.namespace, sequence.tokens[:limit])
+            match = self._tree.match(sequence.namespace, sequence.tokens[:limit])
             sequence.lease = self._tree.lock(match.node)
             block_ids = match.block_ids
         sequence.table = BlockTable.sharing(self._pool, block_ids)
@@ -141,7 +150,7 @@ class SequenceMemory:
     def _index(self, sequence: Sequence) -> Insertion:
         assert sequence.table is not None, "only an admitted sequence has blocks to index"
         tokens = sequence.tokens[: sequence.num_computed]
-        return self._tree.insert(sequence.job.namespace, tokens, sequence.table.block_ids)
+        return self._tree.insert(sequence.namespace, tokens, sequence.table.block_ids)
 
     def _num_blocks(self, num_tokens: int) -> int:
         return -(-num_tokens // self._pool.block_size)

@@ -40,13 +40,14 @@ class Contender:
         return self.kind if self.dtype == "auto" else f"{self.kind}-{self.dtype}"
 
 
-def engine_contenders(options: BenchOptions) -> tuple[list[Contender], list[str]]:
+def engine_contenders(options: BenchOptions, *, has_gpu: bool) -> tuple[list[Contender], list[str]]:
     """weft, what the machine allows, every engine found, and a line about each one that is not.
 
     A peer is tried in the checkpoint's bfloat16, and also in float32 where the processor only
-    emulates bfloat16: figures are taken against the faster of the two.
+    emulates bfloat16: figures are taken against the faster of the two. With ``has_gpu`` all of
+    them compute there, and transformers' continuous batching is one more.
     """
-    dtypes = ["bfloat16"] if has_native_bf16() else ["bfloat16", "float32"]
+    dtypes = ["bfloat16"] if has_gpu or has_native_bf16() else ["bfloat16", "float32"]
     found = [
         Contender(kind="weft", script="weft_driver.py", dtype="auto", env=own_environment()),
         Contender(kind="bound", script="bound_driver.py", dtype="auto", max_batch=BOUND_BATCH),
@@ -55,7 +56,14 @@ def engine_contenders(options: BenchOptions) -> tuple[list[Contender], list[str]
             for dtype in dtypes
         ),
     ]
+    if has_gpu:
+        script = "transformers_cb_driver.py"
+        found.append(Contender(kind="transformers_cb", script=script, dtype="bfloat16"))
     peer = find_peer("vllm", options)
+    if has_gpu and (peer is None or peer.url is None):
+        return found, [
+            "vllm: its environment computes on processors; name a server, --peer vllm=URL"
+        ]
     if peer is None:
         return found, [f"vllm: no environment in {options.peers_folder}; make peers installs it"]
     return [*found, *_vllm(peer, dtypes)], []

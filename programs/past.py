@@ -121,7 +121,9 @@ class Past:
         """What all have in common stays; the rest follows, in the order of the segments."""
         common = set(views[0].starts).intersection(*(view.starts for view in views))
         starts = {number: views[0].starts[number] for number in common}
-        end = max((at + len(self.segments[number].tokens) for number, at in starts.items()), default=0)
+        end = max(
+            (at + len(self.segments[number].tokens) for number, at in starts.items()), default=0
+        )
         for number in sorted({number for view in views for number in view.starts} - common):
             starts[number] = end
             end += len(self.segments[number].tokens)
@@ -138,6 +140,4 @@ def _check_parents(what: str, parents: tuple[int, ...], end: int) -> None:
 
 def _check_placing(placing: str) -> None:
     if placing not in ("shared", "rotated"):
-        raise InvalidRequest(
-            f"placing is {placing!r}.", remedy="It must be 'shared' or 'rotated'."
-        )
+        raise InvalidRequest(f"placing is {placing!r}.", remedy="It must be 'shared' or 'rotated'.")

@@ -73,7 +73,7 @@ class EmbeddedEngine:
             window=runner.max_context,
             pool_tokens=(num_blocks - 1) * config.block_size,
             block_size=config.block_size,
-            sees_branches=runner.path == "native",
+            sees_branches=runner.sees_branches,
             end_ids=frozenset(runner.info.eos_ids),
             default_seed=seed,
         )

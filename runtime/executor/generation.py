@@ -18,6 +18,7 @@ from weft.programs.seeds import step_seed
 from weft.programs.strand import CURRENT
 from weft.runtime.executor.account import Account
 from weft.runtime.executor.execution import Execution, Home
+from weft.runtime.executor.lead import encode_lead
 from weft.runtime.executor.partial import PartialJson
 from weft.runtime.executor.state import RunState
 from weft.runtime.observe.usage import Usage
@@ -144,9 +145,10 @@ class Generation(Execution[GenCall]):
         prompt = fill(call.prompt) if call.inputs else call.prompt
         if call.is_raw:
             text = text_of(prompt)
-            return text, engine.encode(text)
+            return text, engine.encode(text) + encode_lead(call.lead, engine)
         messages = messages_of(prompt)
-        return messages, engine.render(messages, call.tool_schemas)
+        tokens = engine.render(messages, call.tool_schemas)
+        return messages, tokens + encode_lead(call.lead, engine)
 
     def _sampling(self, number: int) -> Sampling:
         """Seeds follow from the lineage; another attempt draws with another seed."""
@@ -253,6 +255,7 @@ class Generation(Execution[GenCall]):
         return {
             "prompt": self._prompt,
             "is_raw": call.is_raw,
+            "lead": call.lead,
             "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,

@@ -35,7 +35,7 @@ class GenCall:
     tool_schemas: tuple[Mapping[str, object], ...] = ()
     """Tools that the chat template shows: ``{"name", "description", "parameters"}`` each."""
     inputs: tuple[Step[Any], ...] = ()
-    """Steps within the prompt: data edges."""
+    """Steps within the prompt and the lead: data edges."""
     timeout_s: float | None = None
     retry: Retry = NO_RETRY
 

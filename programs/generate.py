@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
@@ -53,8 +53,8 @@ class GenOptions(TypedDict, total=False):
     """The prompt is text to continue: no chat template. The prompt may hold no messages."""
     lead: Lead
     """What the assistant has already begun to say: it stands after the template, or after the raw
-    text, is no part of the result, and no grammar looks at it. Text is encoded as plain text, by
-    itself; see Lead for control tokens and token ids."""
+    text, is no part of the result, and no grammar looks at it. Text is encoded as plain text, apart
+    from the prompt; see Lead for control tokens, token ids and results of other Steps."""
     tool_schemas: Sequence[Mapping[str, object]]
     """Tools that the chat template shows: ``Tool.json_schema()`` of each."""
 
@@ -129,11 +129,19 @@ def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -
         lead=check_lead(options["lead"]) if "lead" in options else "",
         priority=options.get("priority", 0),
         tool_schemas=tuple(options.get("tool_schemas", ())),
-        inputs=() if isinstance(prompt, str) else tuple(find_steps(prompt)),
+        inputs=tuple(_inputs(prompt, options)),
         timeout_s=options.get("timeout_s"),
         retry=as_retry(options["retries"]) if "retries" in options else NO_RETRY,
     )
     return strand.runner.submit(call, strand)
+
+
+def _inputs(prompt: Prompt, options: GenOptions) -> Iterator[Step[Any]]:
+    """Steps in the prompt and the lead."""
+    if not isinstance(prompt, str):
+        yield from find_steps(prompt)
+    if not isinstance(lead := options.get("lead", ""), str):
+        yield from find_steps(lead)
 
 
 def _check_n(n: int) -> None:

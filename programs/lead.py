@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from weft.errors import InvalidRequest
+from weft.programs.handle import Step
 
 __all__ = ["Control", "Lead", "check_lead"]
 
@@ -19,9 +20,10 @@ class Control:
     text: str = field(kw_only=False)
 
 
-Lead: TypeAlias = str | tuple[str | int | Control, ...]
-"""Plain text, whatever it spells; or parts in order: plain text, token ids taken as they are, and
-Controls. Each part is encoded by itself."""
+Lead: TypeAlias = str | tuple[str | int | Control | Step[Any], ...]
+"""Plain text, whatever it spells; or parts in order: plain text, token ids taken as they are,
+Controls, and un-awaited Steps, whose results are plain text (JSON, unless they are strings). Texts
+that stand side by side are encoded as one."""
 
 
 def check_lead(lead: object) -> Lead:
@@ -30,9 +32,9 @@ def check_lead(lead: object) -> Lead:
         return lead
     if isinstance(lead, tuple):
         parts = cast("tuple[object, ...]", lead)
-        known = [part for part in parts if isinstance(part, str | int | Control)]
-        if len(known) == len(parts):
-            return tuple(known)
+        if all(isinstance(part, str | int | Control | Step) for part in parts):
+            return cast("Lead", parts)
     raise InvalidRequest(
-        f"lead is {lead!r}.", remedy="Give text, or a tuple of texts, token ids and Controls."
+        f"lead is {lead!r}.",
+        remedy="Give text, or a tuple of texts, token ids, Controls and Steps.",
     )

@@ -11,11 +11,12 @@ import pytest
 from tests.support.engines import opened
 from tests.unit.runtime.executor.test_record import ListStore
 from weft.errors import InvalidRequest
-from weft.programs import Control, Lead, Step, chat, gen, program
+from weft.programs import Control, GenOptions, Lead, chat, gen, program
+from weft.programs.generate import order_gen
 from weft.programs.request import Completion
 from weft.runtime.engine import Engine, EngineConfig
 from weft.runtime.executor import Run
-from weft.runtime.executor.lead import encode_lead
+from weft.runtime.executor.lead import encode_lead, fill_lead
 from weft.runtime.testing import ScriptedEngine
 
 CONFIG = EngineConfig(kv_bytes=1 << 20, max_running=16, max_batch_tokens=64)
@@ -43,6 +44,23 @@ async def test_a_lead_stands_after_raw_text() -> None:
     assert engine.prompts == ["2 + 2 ="]
 
 
+async def test_results_of_steps_may_stand_in_a_lead() -> None:
+    """They are data edges: the generation starts when they are there."""
+
+    @program
+    async def chained() -> str:
+        first, second = gen("a", name="first"), gen("b", out=list[int], name="second")
+        return await gen("x", lead=("The ", first, " of ", second), name="last")
+
+    answers = {"user: a": "sum", "user: b": "[1, 2]"}
+    engine = ScriptedEngine(lambda prompted: answers.get(prompted.text, "is 3"))
+    run = await Run.start(chained, engine=engine)
+    assert await run.result() == "is 3"
+    assert engine.prompts[-1] == "user: xThe sum of [1,2]"
+    edges = set(run.graph().in_edges("chained/last"))
+    assert {("chained/first", "chained/last"), ("chained/second", "chained/last")} <= edges
+
+
 async def test_a_lead_is_recorded_with_the_input() -> None:
     async def record(lead: Lead) -> tuple[object, str]:
         store = ListStore()
@@ -51,7 +69,7 @@ async def test_a_lead_is_recorded_with_the_input() -> None:
         asked = store.by_lineage()["answered/gen"]
         return json.loads(asked.input_json)["lead"], asked.input_hash
 
-    assert (await record("It is "))[0] == "It is "
+    assert (await record("It is "))[0] == (await record(("It ", "is ")))[0] == ["It is "]
     assert (await record(("It ", 105, Control("<x>"))))[0] == ["It ", 105, {"text": "<x>"}]
     assert (await record("It is "))[1] != (await record("It was "))[1]
 
@@ -75,13 +93,16 @@ def test_a_program_with_leads_is_planned() -> None:
     assert list(graph.nodes) == ["two", "two/first", "two/second"]
 
 
-async def said(engine: Engine, **options: Any) -> list[Completion]:
+async def said(
+    engine: Engine, *, out: object = None, n: int | None = None, **options: Any
+) -> list[Completion]:
     """What ``gen`` with these options generates."""
     kept: list[Completion] = []
 
     @program
     async def keep() -> None:
-        step: Step[Any] = gen("The warp", is_raw=True, seed=7, max_tokens=8, **options)
+        sampling = cast("GenOptions", {"is_raw": True, "seed": 7, "max_tokens": 8, **options})
+        step = order_gen("The warp", out, n, sampling)
         await step
         kept.extend(step.completions)
 
@@ -108,8 +129,8 @@ async def test_a_lead_is_nothing_but_more_prompt(
 
 async def test_only_a_control_gives_control_tokens(tiny_checkpoint: Path) -> None:
     async with opened(tiny_checkpoint, CONFIG) as engine:
-        plain = encode_lead("<tool_call>\n", engine)
-        control = encode_lead((Control("<tool_call>"), "\n"), engine)
+        plain = encode_lead(("<tool_call>\n",), engine)
+        control = encode_lead(fill_lead((Control("<tool_call>"), "", "\n")), engine)
         [tag] = engine.encode("<tool_call>", has_controls=True)
     assert tag not in plain
     assert control == (tag, *plain[-1:])

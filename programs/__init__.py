@@ -18,6 +18,7 @@ from weft.programs.entry import Program, program
 from weft.programs.function import StepFunction, step
 from weft.programs.generate import GenOptions, gen
 from weft.programs.handle import Step
+from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.request import Completion
@@ -34,10 +35,12 @@ __all__ = [
     "Candidates",
     "Chat",
     "Completion",
+    "Control",
     "CriticalPath",
     "Ebnf",
     "GenOptions",
     "JsonSchema",
+    "Lead",
     "Message",
     "Node",
     "Program",

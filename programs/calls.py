@@ -8,6 +8,7 @@ from typing import Any
 
 from weft.programs.budget import Budget
 from weft.programs.handle import Step, StepKind
+from weft.programs.lead import Lead
 from weft.programs.output import Output
 from weft.programs.prompt import Prompt
 from weft.programs.retry import NO_RETRY, Retry
@@ -28,11 +29,13 @@ class GenCall:
     """``None`` gives a Step with one result; a number gives Candidates."""
     is_raw: bool = False
     """The prompt is plain text to continue: no chat template."""
+    lead: Lead = ""
+    """Stands after the prompt, as the beginning of what is said."""
     priority: int = 0
     tool_schemas: tuple[Mapping[str, object], ...] = ()
     """Tools that the chat template shows: ``{"name", "description", "parameters"}`` each."""
     inputs: tuple[Step[Any], ...] = ()
-    """Steps within the prompt: data edges."""
+    """Steps within the prompt and the lead: data edges."""
     timeout_s: float | None = None
     retry: Retry = NO_RETRY
 

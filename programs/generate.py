@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
@@ -11,6 +11,7 @@ from weft.errors import InvalidRequest
 from weft.programs.calls import GenCall
 from weft.programs.candidates import Candidates
 from weft.programs.handle import Step
+from weft.programs.lead import Lead, check_lead
 from weft.programs.output import output_of
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.prompt import Prompt, find_steps
@@ -50,12 +51,18 @@ class GenOptions(TypedDict, total=False):
     priority: int
     is_raw: bool
     """The prompt is text to continue: no chat template. The prompt may hold no messages."""
+    lead: Lead
+    """What the assistant has already begun to say: it stands after the template, or after the raw
+    text, is no part of the result, and no grammar looks at it. Text is encoded as plain text, apart
+    from the prompt; see Lead for control tokens, token ids and results of other Steps."""
     tool_schemas: Sequence[Mapping[str, object]]
     """Tools that the chat template shows: ``Tool.json_schema()`` of each."""
 
 
 DEFAULT_SAMPLING = Sampling()
-STEP_OPTIONS = frozenset({"timeout_s", "retries", "name", "priority", "is_raw", "tool_schemas"})
+STEP_OPTIONS = frozenset(
+    {"timeout_s", "retries", "name", "priority", "is_raw", "lead", "tool_schemas"}
+)
 
 
 @overload
@@ -119,13 +126,22 @@ def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -
         sampling=_sampling(options) if options else DEFAULT_SAMPLING,
         n=n,
         is_raw=options.get("is_raw", False),
+        lead=check_lead(options["lead"]) if "lead" in options else "",
         priority=options.get("priority", 0),
         tool_schemas=tuple(options.get("tool_schemas", ())),
-        inputs=() if isinstance(prompt, str) else tuple(find_steps(prompt)),
+        inputs=tuple(_inputs(prompt, options)),
         timeout_s=options.get("timeout_s"),
         retry=as_retry(options["retries"]) if "retries" in options else NO_RETRY,
     )
     return strand.runner.submit(call, strand)
+
+
+def _inputs(prompt: Prompt, options: GenOptions) -> Iterator[Step[Any]]:
+    """Steps in the prompt and the lead."""
+    if not isinstance(prompt, str):
+        yield from find_steps(prompt)
+    if not isinstance(lead := options.get("lead", ""), str):
+        yield from find_steps(lead)
 
 
 def _check_n(n: int) -> None:

@@ -120,8 +120,8 @@ class EmbeddedEngine:
             max_context=self._admission.max_context,
         )
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        return self._tokenizer.encode(text)
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
+        return self._tokenizer.encode(text, has_controls=has_controls)
 
     def decode(self, token_ids: Seq[int]) -> str:
         return self._tokenizer.decode(token_ids)

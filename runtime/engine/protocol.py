@@ -73,8 +73,9 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Tokens of plain text: control tokens in it are encoded as text, never as control."""
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
+        """Tokens of plain text: control tokens in it are encoded as text, never as control,
+        unless ``has_controls`` says that it comes from a template and means them."""
         ...
 
     def decode(self, token_ids: Sequence[int]) -> str: ...

@@ -73,10 +73,10 @@ class ChatTokenizer:
             )
         return cls(loaded)
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Tokens of plain text, with no control token whatever the text says."""
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
+        """Tokens of plain text, with no control token whatever the text says, unless asked."""
         check_text(text)
-        return tuple(self._encode_plain(text))
+        return tuple(self._encode_controls(text) if has_controls else self._encode_plain(text))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return self.backend.decode(list(token_ids), skip_special_tokens=True)

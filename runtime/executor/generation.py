@@ -18,6 +18,7 @@ from weft.programs.seeds import step_seed
 from weft.programs.strand import CURRENT
 from weft.runtime.executor.account import Account
 from weft.runtime.executor.execution import Execution, Home
+from weft.runtime.executor.lead import FilledLead, encode_lead, fill_lead
 from weft.runtime.executor.partial import PartialJson
 from weft.runtime.executor.state import RunState
 from weft.runtime.observe.usage import Usage
@@ -62,6 +63,7 @@ class Generation(Execution[GenCall]):
     __slots__ = (
         "_is_stopped",
         "_is_streaming",
+        "_lead",
         "_num_cached",
         "_num_generated",
         "_num_prompt",
@@ -77,6 +79,7 @@ class Generation(Execution[GenCall]):
         super().__init__(step=step, call=call, state=state, account=account, home=home)
         self._sequences: list[_Sequence] = []
         self._prompt: str | Sequence[Message] = ""
+        self._lead: FilledLead = ()
         self._seed: int | None = None
         self._is_stopped = False
         self._is_streaming = False
@@ -142,11 +145,13 @@ class Generation(Execution[GenCall]):
     def _render(self) -> tuple[str | Sequence[Message], tuple[int, ...]]:
         call, engine = self.call, self.state.engine
         prompt = fill(call.prompt) if call.inputs else call.prompt
+        self._lead = fill_lead(call.lead)
+        lead = encode_lead(self._lead, engine)
         if call.is_raw:
             text = text_of(prompt)
-            return text, engine.encode(text)
+            return text, engine.encode(text) + lead
         messages = messages_of(prompt)
-        return messages, engine.render(messages, call.tool_schemas)
+        return messages, engine.render(messages, call.tool_schemas) + lead
 
     def _sampling(self, number: int) -> Sampling:
         """Seeds follow from the lineage; another attempt draws with another seed."""
@@ -253,6 +258,7 @@ class Generation(Execution[GenCall]):
         return {
             "prompt": self._prompt,
             "is_raw": call.is_raw,
+            "lead": self._lead,
             "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,

@@ -124,7 +124,7 @@ class ScriptedEngine:
         """The text of every Request that started, in order."""
         return [self.decode(request.prompt) for request in self.requests]
 
-    def encode(self, text: str) -> tuple[int, ...]:
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
         return tuple(map(ord, text))
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -24,7 +24,7 @@ class KnowsHalf:
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
-    def encode(self, text: str) -> tuple[int, ...]:
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
         return tuple(text.encode())
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -27,6 +27,12 @@ def test_plain_text_never_holds_a_control_token(text: str) -> None:
     assert TOKENIZER.decode(token_ids) == text
 
 
+def test_text_of_a_template_means_its_control_tokens() -> None:
+    token_ids = TOKENIZER.encode("<tool_call>x<|im_end|>", has_controls=True)
+    tag, end = (TOKENIZER.backend.token_to_id(c) for c in ("<tool_call>", "<|im_end|>"))
+    assert token_ids == (tag, *TOKENIZER.encode("x"), end)
+
+
 @given(texts)
 def test_a_message_cannot_forge_control_tokens(text: str) -> None:
     token_ids = TOKENIZER.render([Message(role="user", content=text)])

@@ -3,6 +3,7 @@
 from weft.programs.budget import Budget
 from weft.programs.candidates import Arrival, Candidates
 from weft.programs.combine import pmap, race, vote
+from weft.programs.context import Context, context, join
 from weft.programs.dag import (
     CriticalPath,
     Node,
@@ -36,6 +37,7 @@ __all__ = [
     "Chat",
     "Completion",
     "Control",
+    "Context",
     "CriticalPath",
     "Ebnf",
     "GenOptions",
@@ -54,11 +56,13 @@ __all__ = [
     "Verifier",
     "build_dag",
     "chat",
+    "context",
     "critical_path",
     "draw_mermaid",
     "draw_svg",
     "from_node_link",
     "gen",
+    "join",
     "pmap",
     "program",
     "race",

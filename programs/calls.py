@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.programs.budget import Budget
+from weft.programs.context import Context
 from weft.programs.handle import Step, StepKind
 from weft.programs.lead import Lead
 from weft.programs.output import Output
@@ -22,7 +23,7 @@ class GenCall:
     """Ask the engine for text."""
 
     name: str
-    prompt: Prompt
+    prompt: Prompt | Context
     output: Output[Any]
     sampling: Sampling
     n: int | None = None

@@ -10,6 +10,7 @@ from typing_extensions import TypeForm
 from weft.errors import InvalidRequest
 from weft.programs.calls import GenCall
 from weft.programs.candidates import Candidates
+from weft.programs.context import Context
 from weft.programs.handle import Step
 from weft.programs.lead import Lead, check_lead
 from weft.programs.output import output_of
@@ -67,7 +68,7 @@ STEP_OPTIONS = frozenset(
 
 @overload
 def gen(
-    prompt: Prompt,
+    prompt: Prompt | Context,
     *,
     out: Regex | Ebnf | Sequence[str] | None = None,
     n: None = None,
@@ -75,15 +76,15 @@ def gen(
 ) -> Step[str]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: JsonSchema, n: None = None, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: JsonSchema, n: None = None, **options: Unpack[GenOptions]
 ) -> Step[object]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: TypeForm[T], n: None = None, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: TypeForm[T], n: None = None, **options: Unpack[GenOptions]
 ) -> Step[T]: ...
 @overload
 def gen(
-    prompt: Prompt,
+    prompt: Prompt | Context,
     *,
     out: Regex | Ebnf | Sequence[str] | None = None,
     n: int,
@@ -91,16 +92,21 @@ def gen(
 ) -> Candidates[str]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: JsonSchema, n: int, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: JsonSchema, n: int, **options: Unpack[GenOptions]
 ) -> Candidates[object]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]
 ) -> Candidates[T]: ...
 def gen(
-    prompt: Prompt, *, out: object = None, n: int | None = None, **options: Unpack[GenOptions]
+    prompt: Prompt | Context,
+    *,
+    out: object = None,
+    n: int | None = None,
+    **options: Unpack[GenOptions],
 ) -> Step[Any]:
-    """Submit a generation now; the Step gives its output, typed by ``out``.
+    """Submit a generation now; the Step gives its output, typed by ``out``. After a Context the
+    assistant goes on with what it has written.
 
     ``out`` is a pydantic model, any type pydantic can read from JSON, a ``Literal``, a list of
     choices, a Regex, an Ebnf or a JsonSchema: the engine enforces it and the result is
@@ -113,7 +119,9 @@ def gen(
     return order_gen(prompt, out, n, options)
 
 
-def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -> Step[Any]:
+def order_gen(
+    prompt: Prompt | Context, out: object, n: int | None, options: GenOptions
+) -> Step[Any]:
     """``gen`` without its overloads."""
     strand = current_strand("gen()")
     if n is not None:
@@ -136,9 +144,11 @@ def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -
     return strand.runner.submit(call, strand)
 
 
-def _inputs(prompt: Prompt, options: GenOptions) -> Iterator[Step[Any]]:
+def _inputs(prompt: Prompt | Context, options: GenOptions) -> Iterator[Step[Any]]:
     """Steps in the prompt and the lead."""
-    if not isinstance(prompt, str):
+    if isinstance(prompt, Context):
+        yield from prompt.steps
+    elif not isinstance(prompt, str):
         yield from find_steps(prompt)
     if not isinstance(lead := options.get("lead", ""), str):
         yield from find_steps(lead)

@@ -134,7 +134,7 @@ class Sequence:
         self.matcher = matcher
         self.namespace = job.namespace
         self.origin = 0
-        """The position of the first token: a token's position is this and its place in the table."""
+        """The position of the first token: a token stands at this and its place in the table."""
         self.glimpses: tuple[Glimpse, ...] = ()
         """What all of its tokens see beside its own table."""
         self.is_silent = False

@@ -16,6 +16,7 @@ from weft.errors import (
 from weft.programs.budget import Budget
 from weft.programs.calls import Call, FunctionCall, GenCall
 from weft.programs.candidates import Candidates
+from weft.programs.context import Context
 from weft.programs.handle import Step
 from weft.programs.prompt import excerpt, fill
 from weft.programs.strand import CURRENT, Strand
@@ -231,6 +232,10 @@ class Scope(Execution[FunctionCall]):
             missing = "log-probabilities"
         elif sampling.seed is not None and not offers.has_seeds:
             missing = "seeds"
+        elif (
+            isinstance(call.prompt, Context) and call.prompt.has_joins and not offers.sees_branches
+        ):
+            missing = "joins of branches by their keys and values"
         if missing:
             raise UnsupportedFeature(
                 f"Engine {self.state.engine.name!r} does not offer {missing}.",

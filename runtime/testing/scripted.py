@@ -21,6 +21,7 @@ EVERYTHING = Capabilities(
     has_logprobs=True,
     has_seeds=True,
     is_deterministic=True,
+    sees_branches=True,
     max_context=1_000_000,
 )
 
@@ -122,7 +123,7 @@ class ScriptedEngine:
     @property
     def prompts(self) -> list[str]:
         """The text of every Request that started, in order."""
-        return [self.decode(request.prompt) for request in self.requests]
+        return [self.decode(request.context) for request in self.requests]
 
     def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
         return tuple(map(ord, text))
@@ -139,7 +140,7 @@ class ScriptedEngine:
         if self._is_closed:
             raise EngineClosed("The engine is closed.", remedy="Make a new one.")
         self.requests.append(request)
-        self._num_prompt += len(request.prompt)
+        self._num_prompt += len(request.context)
         replies = [self._ask(request, index) for index in range(request.n)]
         self._writers[request.request_id] = {}
         num_open = request.n
@@ -175,7 +176,7 @@ class ScriptedEngine:
     def _ask(self, request: Request, index: int) -> Reply:
         seed = request.sampling.seed
         prompted = Prompted(
-            text=self.decode(request.prompt),
+            text=self.decode(request.context),
             index=index,
             seed=None if seed is None else branch_seed(seed, index),
             request=request,
@@ -197,7 +198,7 @@ class ScriptedEngine:
                 text=chunk,
                 logprobs=_logprobs(chunk, request),
                 finish_reason=finish_reason if number == len(chunks) else None,
-                num_prompt_tokens=len(request.prompt),
+                num_prompt_tokens=len(request.context),
             )
             for number, chunk in enumerate(chunks, start=1)
         ]

@@ -1,4 +1,4 @@
-"""Generations that go on from several branches at once, against dense forwards that see the same."""
+"""Generations that go on from several branches, against dense forwards that see the same."""
 
 from __future__ import annotations
 

@@ -9,14 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weft.agents import Agent
+    from weft.agents import Agent, call_tool
     from weft.errors import WeftError
     from weft.programs import (
+        HEADS,
+        SKELETON,
         Budget,
         Candidates,
         Chat,
         Control,
         Ebnf,
+        HeadForm,
         JsonSchema,
         Message,
         Program,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from weft.tools import IdemKey
 
 __all__ = [
+    "HEADS",
+    "SKELETON",
     "Agent",
     "Budget",
     "Candidates",
@@ -48,6 +53,7 @@ __all__ = [
     "Ebnf",
     "Engine",
     "EngineConfig",
+    "HeadForm",
     "IdemKey",
     "JsonSchema",
     "Message",
@@ -59,6 +65,7 @@ __all__ = [
     "Store",
     "Verdict",
     "WeftError",
+    "call_tool",
     "chat",
     "gen",
     "open_engine",
@@ -80,6 +87,7 @@ _HOMES = {
     "Run": "weft.runtime.executor",
     "Store": "weft.runtime.journal.store",
     "WeftError": "weft.errors",
+    "call_tool": "weft.agents",
     "open_engine": "weft.runtime.engine",
     "run_sync": "weft.runtime.executor",
 }

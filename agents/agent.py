@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, Unpack, cast, overload
 
 from typing_extensions import TypeForm
 
+from weft.agents.offered import AgentTool, as_tool_step
 from weft.agents.turn import Said, answer_output, turn_output
 from weft.errors import InvalidRequest, ToolError
-from weft.programs import Ebnf, GenOptions, JsonSchema, Message, Regex, Step, ToolStep, tool
+from weft.programs import Ebnf, GenOptions, JsonSchema, Message, Regex, Step
 from weft.programs.function import Orderable
 from weft.programs.generate import order_gen
 from weft.programs.output import output_of
@@ -18,12 +19,9 @@ from weft.programs.prompt import messages_of
 from weft.programs.strand import current_strand
 from weft.tools import ParsedCall, Tool, ToolRegistry, render_error, render_result
 
-__all__ = ["Agent", "AgentOptions", "AgentTool", "Transcript"]
+__all__ = ["Agent", "AgentOptions", "Transcript"]
 
 T = TypeVar("T")
-
-AgentTool = ToolStep[..., Any] | Tool[..., Any] | Callable[..., object]
-"""What ``@tool`` made, a bare Tool, or a typed function."""
 
 
 class AgentOptions(GenOptions, total=False):
@@ -84,7 +82,7 @@ class Agent(Orderable, Generic[T]):
         """Raises InvalidRequest, GrammarRejected, ToolDefinitionError."""
         super().__init__(self._answer, kind="program", name=name)
         self._system = options.pop("system", "")
-        steps = [_as_step(one) for one in options.pop("tools", ())]
+        steps = [as_tool_step(one) for one in options.pop("tools", ())]
         self._steps = {step.name: step for step in steps}
         self.tools = ToolRegistry(step.tool for step in steps)
         self._max_turns = _positive("max_turns", options.pop("max_turns", 8))
@@ -172,13 +170,6 @@ class Agent(Orderable, Generic[T]):
 class _Order:
     tool: Tool[..., Any]
     step: Step[Any]
-
-
-def _as_step(one: AgentTool) -> ToolStep[..., Any]:
-    if isinstance(one, ToolStep):
-        step: ToolStep[..., Any] = cast(Any, one)
-        return step
-    return ToolStep(cast(Any, one)) if isinstance(one, Tool) else tool(one)
 
 
 def _positive(name: str, value: int) -> int:

@@ -19,6 +19,7 @@ from weft.programs.entry import Program, program
 from weft.programs.function import StepFunction, step
 from weft.programs.generate import GenOptions, gen
 from weft.programs.handle import Step
+from weft.programs.heads import HEADS, SKELETON, HeadForm
 from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
@@ -30,6 +31,8 @@ from weft.programs.verdict import Verdict
 from weft.programs.verify import Verifier, verifier
 
 __all__ = [
+    "HEADS",
+    "SKELETON",
     "Arguments",
     "Arrival",
     "Budget",
@@ -41,6 +44,7 @@ __all__ = [
     "CriticalPath",
     "Ebnf",
     "GenOptions",
+    "HeadForm",
     "JsonSchema",
     "Lead",
     "Message",

@@ -9,15 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weft.agents import Agent
+    from weft.agents import Agent, call_tool
     from weft.errors import WeftError
     from weft.programs import (
+        HEADS,
+        SKELETON,
         Budget,
         Candidates,
         Chat,
         Context,
         Control,
         Ebnf,
+        HeadForm,
         JsonSchema,
         Message,
         Program,
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from weft.tools import IdemKey
 
 __all__ = [
+    "HEADS",
+    "SKELETON",
     "Agent",
     "Budget",
     "Candidates",
@@ -52,6 +57,7 @@ __all__ = [
     "Ebnf",
     "Engine",
     "EngineConfig",
+    "HeadForm",
     "IdemKey",
     "JsonSchema",
     "Message",
@@ -63,6 +69,7 @@ __all__ = [
     "Store",
     "Verdict",
     "WeftError",
+    "call_tool",
     "chat",
     "context",
     "gen",
@@ -86,6 +93,7 @@ _HOMES = {
     "Run": "weft.runtime.executor",
     "Store": "weft.runtime.journal.store",
     "WeftError": "weft.errors",
+    "call_tool": "weft.agents",
     "open_engine": "weft.runtime.engine",
     "run_sync": "weft.runtime.executor",
 }

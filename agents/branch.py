@@ -1,0 +1,73 @@
+"""The arguments of tools as branches: what is decoded once, under which schema, after which."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from weft.tools import Tool
+
+__all__ = ["Branch", "branches_of"]
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """One argument. Equal branches of several tools need be decoded only once."""
+
+    argument: str
+    schema: str
+    """Of its value, as JSON; with null where that stands for leaving it out."""
+    is_left_out_as_null: bool
+    needs: tuple[Branch, ...]
+    """Those whose values stand before it, in the schema's order."""
+
+
+def branches_of(tool: Tool[..., Any]) -> tuple[Branch, ...]:
+    """The arguments of one tool, in the schema's order.
+
+    An argument that has a default may be left out: null says so, unless null is a value of it.
+    """
+    parameters = cast("Schema", tool.parameters)
+    order: list[str] = list(parameters["properties"])
+    known: dict[str, Branch] = {}
+    for argument in sorted(order, key=lambda name: len(tool.depends.get(name, ()))):
+        needs = tuple(known[name] for name in tool.depends.get(argument, ()))
+        known[argument] = _branch(parameters, argument, needs)
+    return tuple(known[argument] for argument in order)
+
+
+def _branch(parameters: Schema, argument: str, needs: tuple[Branch, ...]) -> Branch:
+    schema: Schema = parameters["properties"][argument]
+    definitions: Schema = parameters.get("$defs", {})
+    is_optional = argument not in parameters.get("required", ())
+    is_left_out_as_null = is_optional and not _admits_null(schema, definitions, frozenset())
+    if is_left_out_as_null:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    text = json.dumps(schema, ensure_ascii=False)
+    if '"$ref"' in text:
+        text = json.dumps({**schema, "$defs": definitions}, ensure_ascii=False)
+    return Branch(
+        argument=argument,
+        schema=text,
+        is_left_out_as_null=is_left_out_as_null,
+        needs=needs,
+    )
+
+
+def _admits_null(schema: Schema, definitions: Schema, seen: frozenset[str]) -> bool:
+    """Null is a value of the schema, as far as grammars enforce schemas."""
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        target = definitions.get(name, {})
+        return name not in seen and _admits_null(target, definitions, seen | {name})
+    for chooser in ("allOf", "anyOf", "oneOf"):
+        if chooser in schema:
+            return any(_admits_null(option, definitions, seen) for option in schema[chooser])
+    if "enum" in schema or "const" in schema:
+        return None in schema.get("enum", [schema.get("const")])
+    types = schema.get("type", "null")
+    return types == "null" or "null" in types

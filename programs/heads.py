@@ -104,7 +104,7 @@ HEADS = HeadForm(
     name_ends=("}",),
     argument_ends=("}",),
 )
-"""A model trained for it, as ``mini`` is: the name and all arguments at once."""
+"""A model trained for it: the name and all arguments at once."""
 
 
 def _constant(text: str) -> TagFormat:

@@ -50,7 +50,7 @@ def encode_context(context: Context, engine: Engine) -> Encoded:
 
 
 def _past(lineup: Sequence[Context], tokens: Sequence[tuple[int, ...]]) -> Past:
-    """Segments of all but the last; a branch in which nothing was written is what it forked from."""
+    """Segments of all but the last; a branch with nothing written in it is what it forked from."""
     numbers: dict[Context, int] = {}
     segments: list[Segment] = []
     for one, piece in zip(lineup[:-1], tokens, strict=False):

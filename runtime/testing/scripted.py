@@ -10,6 +10,7 @@ from typing import get_args
 from weft.errors import EngineClosed, UnsupportedFeature
 from weft.programs.grammar import GrammarKind
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.request import Delta, FinishReason, Request, TokenLogprob
 from weft.programs.seeds import branch_seed
 from weft.runtime.engine.protocol import Capabilities, EngineStats
@@ -230,7 +231,9 @@ class ScriptedEngine:
                 self.cancelled.append((request_id, index))
                 self._queues[request_id].put(Delta(index=index, finish_reason="cancelled"))
 
-    async def score(self, prompt: Sequence[int], target: Sequence[int]) -> tuple[float, ...]:
+    async def score(
+        self, prompt: Sequence[int], target: Sequence[int], *, past: Past | None = None
+    ) -> tuple[float, ...]:
         raise UnsupportedFeature("A scripted engine cannot score.", remedy="Use a model.")
 
     def stats(self) -> EngineStats:

@@ -40,7 +40,9 @@ def accepts() -> Generator[Accepts]:
 def test_leads_spell_the_form_that_calls_have() -> None:
     call = '<tool_call>\n{"name": "f", "arguments": {"x":'
     assert SKELETON.lead_to_name() == (Control("<tool_call>"), '\n{"name":')
-    begin, *texts = SKELETON.lead_to_argument("f", "x")
+    lead = SKELETON.lead_to_argument("f", "x")
+    assert isinstance(lead, tuple)
+    begin, *texts = lead
     assert begin == Control("<tool_call>")
     assert "<tool_call>" + "".join(map(str, texts)) == call
     tag = tool_call_tag([{"name": "f", "parameters": {}}], required=True).text

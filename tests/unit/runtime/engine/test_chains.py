@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ def pasts(draw: st.DrawFn) -> Past:
     """Every token its own, so that a token says where it comes from."""
     segments: list[Segment] = []
     token = 0
-    placings = st.sampled_from(("shared", "rotated"))
+    placings: st.SearchStrategy[Placing] = st.sampled_from(get_args(Placing))
     for number in range(draw(st.integers(1, 8))):
         length = draw(st.integers(1, 4))
         segments.append(

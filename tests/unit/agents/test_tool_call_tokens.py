@@ -76,7 +76,11 @@ def native_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_checkpoint(tmp_path_factory.mktemp("native"), head_dim=16)
 
 
-SAMPLINGS: Mapping[str, Mapping[str, Any]] = {"greedy": {"temperature": 0.0}, "seeds": {}, "seed": {"seed": 11}}
+SAMPLINGS: Mapping[str, Mapping[str, Any]] = {
+    "greedy": {"temperature": 0.0},
+    "seeds": {},
+    "seed": {"seed": 11},
+}
 
 
 async def check_branches(

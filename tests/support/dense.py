@@ -7,6 +7,7 @@ Shapes: T tokens, V vocabulary, H query heads, K key-value heads, D head dimensi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import cast
 
 import numpy as np
@@ -68,7 +69,7 @@ def packed_past(past: Past, stream: Sequence[int]) -> tuple[list[int], Ints, npt
     """All segments and the stream behind them in one row: tokens, distances and what is seen."""
     segments = [*past.segments, Segment(tokens=tuple(stream))]
     tokens = [token for segment in segments for token in segment.tokens]
-    ends = np.cumsum([len(segment.tokens) for segment in segments])
+    ends = list(accumulate(len(segment.tokens) for segment in segments))
     distances_TT = np.zeros((len(tokens), len(tokens)), np.int64)
     is_seen_TT = np.zeros((len(tokens), len(tokens)), np.bool_)
     for frame, segment, end in zip(past.frames, segments, ends, strict=True):

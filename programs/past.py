@@ -16,8 +16,7 @@ Neither computes a key anew, nor changes one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from weft.errors import InvalidRequest
@@ -51,7 +50,7 @@ class Frame(NamedTuple):
     """The position of the segment's own first token."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """Segments, parents first, and which of them the stream behind follows.
 
@@ -61,6 +60,10 @@ class Past:
     segments: tuple[Segment, ...]
     parents: tuple[int, ...]
     placing: Placing = "shared"
+    ancestors: tuple[frozenset[int], ...] = field(init=False, repr=False, compare=False)
+    """Of every segment, what it sees beside itself; the last entry is the stream's."""
+    frames: tuple[Frame, ...] = field(init=False, repr=False, compare=False)
+    """Of every segment; the last entry is the stream's."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.segments) <= MAX_SEGMENTS:
@@ -81,18 +84,16 @@ class Past:
             )
         _check_parents("The stream behind a past", self.parents, len(self.segments))
         _check_placing(self.placing)
+        object.__setattr__(self, "ancestors", self._ancestors())
+        object.__setattr__(self, "frames", self._frames())
 
-    @cached_property
-    def ancestors(self) -> tuple[frozenset[int], ...]:
-        """Of every segment, what it sees beside itself; the last entry is the stream's."""
+    def _ancestors(self) -> tuple[frozenset[int], ...]:
         found: list[frozenset[int]] = []
         for parents in (*(segment.parents for segment in self.segments), self.parents):
             found.append(frozenset(parents).union(*(found[parent] for parent in parents)))
         return tuple(found)
 
-    @cached_property
-    def frames(self) -> tuple[Frame, ...]:
-        """Of every segment; the last entry is the stream's."""
+    def _frames(self) -> tuple[Frame, ...]:
         found: list[Frame] = []
         for segment in self.segments:
             found.append(self._frame(found, segment.parents, segment.placing))

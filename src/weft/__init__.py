@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from weft.agents import Agent, call_tool
     from weft.errors import WeftError
     from weft.programs import (
-        HEADS,
-        SKELETON,
         Budget,
         Candidates,
         Chat,
@@ -46,8 +44,6 @@ if TYPE_CHECKING:
     from weft.tools import IdemKey
 
 __all__ = [
-    "HEADS",
-    "SKELETON",
     "Agent",
     "Budget",
     "Candidates",

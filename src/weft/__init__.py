@@ -9,11 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weft.agents import Agent, call_tool
+    from weft.agents import Agent
     from weft.errors import WeftError
     from weft.programs import (
-        HEADS,
-        SKELETON,
         Budget,
         Candidates,
         Chat,
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
         Retry,
         Step,
         Verdict,
+        call_tool,
         chat,
         gen,
         pmap,
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from weft.tools import IdemKey
 
 __all__ = [
-    "HEADS",
-    "SKELETON",
     "Agent",
     "Budget",
     "Candidates",
@@ -87,7 +84,6 @@ _HOMES = {
     "Run": "weft.runtime.executor",
     "Store": "weft.runtime.journal.store",
     "WeftError": "weft.errors",
-    "call_tool": "weft.agents",
     "open_engine": "weft.runtime.engine",
     "run_sync": "weft.runtime.executor",
 }

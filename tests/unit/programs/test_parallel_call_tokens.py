@@ -12,9 +12,8 @@ from pydantic import Field
 from tests.support.engines import collect, opened
 from tests.support.tiny import build_checkpoint
 from tests.unit.runtime.engine.test_embedded import settled
-from weft.agents import call_tool
 from weft.errors import GrammarRejected
-from weft.programs import HEADS, SKELETON, GenOptions, HeadForm, ToolCall, program, tool
+from weft.programs import HEADS, SKELETON, GenOptions, HeadForm, ToolCall, call_tool, program, tool
 from weft.programs.request import Delta, Request
 from weft.runtime.engine import Engine, EngineConfig
 from weft.runtime.executor import Run

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
-
-from weft.tools import Tool
+from typing import Any
 
 __all__ = ["Branch", "branches_of"]
 
@@ -26,16 +24,16 @@ class Branch:
     """Those whose values stand before it, in the schema's order."""
 
 
-def branches_of(tool: Tool[..., Any]) -> tuple[Branch, ...]:
-    """The arguments of one tool, in the schema's order.
+def branches_of(parameters: Schema, depends: Mapping[str, tuple[str, ...]]) -> tuple[Branch, ...]:
+    """The arguments of one tool, in the order of its schema ``parameters``; ``depends`` is a
+    Tool's.
 
-    An argument that has a default may be left out: null says so, unless null is a value of it.
+    An argument that is not required may be left out: null says so, unless null is a value of it.
     """
-    parameters = cast("Schema", tool.parameters)
-    order: list[str] = list(parameters["properties"])
+    order: list[str] = list(parameters.get("properties", {}))
     known: dict[str, Branch] = {}
-    for argument in sorted(order, key=lambda name: len(tool.depends.get(name, ()))):
-        needs = tuple(known[name] for name in tool.depends.get(argument, ()))
+    for argument in sorted(order, key=lambda name: len(depends.get(name, ()))):
+        needs = tuple(known[name] for name in depends.get(argument, ()))
         known[argument] = _branch(parameters, argument, needs)
     return tuple(known[argument] for argument in order)
 

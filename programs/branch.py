@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Branch", "branches_of"]
+from weft.programs.heads import HeadForm
+from weft.programs.output import Output
+
+__all__ = ["Branch", "branch_output", "branches_of"]
 
 Schema = Mapping[str, Any]
 
@@ -36,6 +39,15 @@ def branches_of(parameters: Schema, depends: Mapping[str, tuple[str, ...]]) -> t
         needs = tuple(known[name] for name in depends.get(argument, ()))
         known[argument] = _branch(parameters, argument, needs)
     return tuple(known[argument] for argument in order)
+
+
+def branch_output(branch: Branch, form: HeadForm) -> Output[str]:
+    """How the branch is enforced and read: as a member of a JSON object."""
+    return form.member_output(
+        branch.argument,
+        json.loads(branch.schema),
+        is_left_out_as_null=branch.is_left_out_as_null,
+    )
 
 
 def _branch(parameters: Schema, argument: str, needs: tuple[Branch, ...]) -> Branch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Unpack, cast
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, Unpack, cast
 from pydantic_core import from_json
 
 from weft.errors import GrammarRejected, InvalidRequest
-from weft.programs.branch import Branch, branches_of
+from weft.programs.branch import Branch, branch_output, branches_of
 from weft.programs.dialogue import Chat
 from weft.programs.function import Orderable
 from weft.programs.generate import GenOptions, order_gen
@@ -154,11 +153,7 @@ class _Writer:
         if branch not in self._steps:
             form = self._decoder.form
             needed = [self._submit(tool, one) for one in branch.needs]
-            output = form.member_output(
-                branch.argument,
-                json.loads(branch.schema),
-                is_left_out_as_null=branch.is_left_out_as_null,
-            )
+            output = branch_output(branch, form)
             lead = form.lead_to_argument(tool, branch.argument, needed)
             step = self._decoder.order(self._prompt, branch.argument, output, lead)
             use(step)

@@ -1,7 +1,5 @@
 """What people build: models in roles, with tools."""
 
-from weft.agents.agent import Agent, AgentOptions, Transcript
-from weft.agents.offered import AgentTool
-from weft.agents.tool_call import call_tool
+from weft.agents.agent import Agent, AgentOptions, AgentTool, Transcript
 
-__all__ = ["Agent", "AgentOptions", "AgentTool", "Transcript", "call_tool"]
+__all__ = ["Agent", "AgentOptions", "AgentTool", "Transcript"]

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast, overload
 
 from typing_extensions import TypeForm
 
-from weft.agents.offered import AgentTool, as_tool_step
 from weft.agents.turn import Said, answer_output, turn_output
 from weft.errors import InvalidRequest, ToolError
 from weft.programs import Ebnf, GenOptions, JsonSchema, Message, Regex, Step
 from weft.programs.function import Orderable
 from weft.programs.generate import order_gen
+from weft.programs.offered import ToolLike, as_tool_step
 from weft.programs.output import output_of
 from weft.programs.prompt import messages_of
 from weft.programs.strand import current_strand
 from weft.tools import ParsedCall, Tool, ToolRegistry, render_error, render_result
 
-__all__ = ["Agent", "AgentOptions", "Transcript"]
+__all__ = ["Agent", "AgentOptions", "AgentTool", "Transcript"]
 
 T = TypeVar("T")
+
+AgentTool: TypeAlias = ToolLike
 
 
 class AgentOptions(GenOptions, total=False):

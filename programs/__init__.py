@@ -22,6 +22,7 @@ from weft.programs.handle import Step
 from weft.programs.heads import HEADS, SKELETON, HeadForm
 from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
+from weft.programs.parallel_call import call_tool
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.request import Completion
 from weft.programs.retry import Retry
@@ -59,6 +60,7 @@ __all__ = [
     "Verdict",
     "Verifier",
     "build_dag",
+    "call_tool",
     "chat",
     "context",
     "critical_path",

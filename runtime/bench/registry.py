@@ -11,6 +11,7 @@ from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
+from weft.runtime.bench.parallel import bench_parallel
 from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.quantised import bench_quantised
@@ -25,6 +26,7 @@ BENCHES: Mapping[str, Bench] = {
     "deterministic": bench_deterministic,
     "engine": bench_engine,
     "overhead": bench_overhead,
+    "parallel": bench_parallel,
     "prefix": bench_prefix,
     "quantised": bench_quantised,
     "speculate": bench_speculate,

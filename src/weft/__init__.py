@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weft.agents import Agent, call_tool
+    from weft.agents import Agent
     from weft.errors import WeftError
     from weft.programs import (
         Budget,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Retry,
         Step,
         Verdict,
+        call_tool,
         chat,
         context,
         gen,
@@ -89,7 +90,6 @@ _HOMES = {
     "Run": "weft.runtime.executor",
     "Store": "weft.runtime.journal.store",
     "WeftError": "weft.errors",
-    "call_tool": "weft.agents",
     "open_engine": "weft.runtime.engine",
     "run_sync": "weft.runtime.executor",
 }

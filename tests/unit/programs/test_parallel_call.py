@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from weft.agents import call_tool
 from weft.errors import (
     BudgetExceeded,
     GrammarRejected,
@@ -25,6 +24,7 @@ from weft.programs import (
     HeadForm,
     Step,
     ToolCall,
+    call_tool,
     chat,
     gen,
     program,
@@ -204,6 +204,16 @@ async def test_the_call_equals_the_one_that_is_written_in_one_go() -> None:
         assert list(call.arguments) == list(arguments)
 
 
+async def test_a_tool_may_be_its_schema_alone() -> None:
+    schema = {
+        "name": "fly",
+        "description": "Fly.",
+        "parameters": {"type": "object", "properties": {"end": {"type": "string"}}},
+    }
+    call = await called(Model(SKELETON, "fly"), schema, book)
+    assert call == ToolCall(name="fly", arguments={"end": "B, }"})
+
+
 async def test_prompts_are_chats_and_hold_steps() -> None:
     @program
     async def main() -> ToolCall:
@@ -308,8 +318,10 @@ async def test_branches_count_towards_the_budget() -> None:
 
 
 async def test_what_cannot_be_called_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="tools is empty"):
+    with pytest.raises(InvalidRequest, match="0 tools with 0 names"):
         await called(ScriptedEngine())
+    with pytest.raises(InvalidRequest, match="2 tools with 1 names"):
+        await called(ScriptedEngine(), book, book)
     with pytest.raises(InvalidRequest, match="lead is 'x'"):
         await called(ScriptedEngine(), book, lead="x")
     plain = ScriptedEngine(capabilities=Capabilities(grammars=frozenset({"json"})))

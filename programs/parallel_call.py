@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Unpack, cast
+from typing import Any, NamedTuple, Unpack, cast
 
 from pydantic_core import from_json
 
-from weft.agents.branch import Branch, branches_of
-from weft.agents.offered import AgentTool, as_tool_step
 from weft.errors import GrammarRejected, InvalidRequest
-from weft.programs import Chat, GenOptions, Lead, Step, ToolCall
+from weft.programs.branch import Branch, branch_output, branches_of
+from weft.programs.dialogue import Chat
 from weft.programs.function import Orderable
-from weft.programs.generate import order_gen
-from weft.programs.handle import use
+from weft.programs.generate import GenOptions, order_gen
+from weft.programs.handle import Step, use
 from weft.programs.heads import SKELETON, HeadForm
+from weft.programs.lead import Lead
+from weft.programs.message import ToolCall
+from weft.programs.offered import ToolLike, as_tool_step
 from weft.programs.output import Output
 from weft.programs.prompt import Prompt
 from weft.programs.seeds import step_seed
 from weft.programs.strand import current_strand
-from weft.tools import ToolRegistry
+from weft.tools import Tool, ToolRegistry
 
 __all__ = ["call_tool"]
 
@@ -31,12 +32,13 @@ NAME = "call_tool"
 
 def call_tool(
     prompt: Prompt | Chat,
-    tools: Sequence[AgentTool],
+    tools: Sequence[ToolLike | Mapping[str, object]],
     *,
     form: HeadForm = SKELETON,
     **options: Unpack[GenOptions],
 ) -> Step[ToolCall]:
-    """Have the model call one of ``tools``; the call is checked, and not run.
+    """Have the model call one of ``tools``; the call is checked, and not run. A tool may also be
+    given as ``{"name", "description", "parameters"}``, and is then held to its schema alone.
 
     Every argument is a generation of its own, under the grammar of its own schema; those that
     depend on nothing run side by side. With SKELETON the tool's name is decoded first and then
@@ -58,48 +60,73 @@ def call_tool(
     return order.order(current_strand(f"{NAME}()"), (turns,), {})
 
 
+class _Offer(NamedTuple):
+    schema: Mapping[str, object]
+    branches: tuple[Branch, ...]
+    tool: Tool[..., Any] | None
+
+
+def _offer(one: ToolLike | Mapping[str, object]) -> _Offer:
+    if isinstance(one, Mapping):
+        schema = cast("Mapping[str, Any]", one)
+        return _Offer(schema, branches_of(schema["parameters"], {}), None)
+    tool = as_tool_step(one).tool
+    return _Offer(tool.json_schema(), branches_of(tool.parameters, tool.depends), tool)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decoder:
     """What is offered, and how its parts are asked for."""
 
-    tools: ToolRegistry
     branches: Mapping[str, tuple[Branch, ...]]
     """By tool."""
+    checked: ToolRegistry
+    """The tools that check their arguments."""
     form: HeadForm
     options: GenOptions
 
     @classmethod
-    def of(cls, tools: Sequence[AgentTool], form: HeadForm, options: GenOptions) -> _Decoder:
-        registry = ToolRegistry(as_tool_step(one).tool for one in tools)
-        if not len(registry):
-            raise InvalidRequest("tools is empty.", remedy="Offer at least one tool.")
+    def of(
+        cls,
+        tools: Sequence[ToolLike | Mapping[str, object]],
+        form: HeadForm,
+        options: GenOptions,
+    ) -> _Decoder:
         if "lead" in options:
             raise InvalidRequest(
                 f"lead is {options['lead']!r}.",
                 remedy="Leave it out: the form says how parts begin.",
             )
+        offers = [_offer(one) for one in tools]
+        branches = {str(one.schema["name"]): one.branches for one in offers}
+        if not offers or len(branches) < len(offers):
+            raise InvalidRequest(
+                f"tools has {len(offers)} tools with {len(branches)} names.",
+                remedy="Offer at least one tool, each under a name of its own.",
+            )
         return cls(
-            tools=registry,
-            branches={tool.name: branches_of(tool) for tool in registry},
+            branches=branches,
+            checked=ToolRegistry(one.tool for one in offers if one.tool is not None),
             form=form,
-            options={**options, "tool_schemas": registry.json_schemas()},
+            options={**options, "tool_schemas": [one.schema for one in offers]},
         )
 
     async def call(self, prompt: Prompt) -> ToolCall:
         writer = _Writer(self, prompt)
-        choice = self._order_name(prompt) if len(self.tools) > 1 else None
+        choice = self._order_name(prompt) if len(self.branches) > 1 else None
         if not self.form.names_tool:
             for tool, branches in self.branches.items():
                 writer.submit(tool, branches)
-        name = self.tools.names[0] if choice is None else await choice
+        name = next(iter(self.branches)) if choice is None else await choice
         writer.submit(name, self.branches[name])
         writer.keep(self.branches[name])
         arguments = await writer.arguments(name, self.branches[name])
-        self.tools.get(name).check(arguments)
+        if name in self.checked:
+            self.checked.get(name).check(arguments)
         return ToolCall(name=name, arguments=arguments)
 
     def _order_name(self, prompt: Prompt) -> Step[str]:
-        output = self.form.name_output(self.tools.names)
+        output = self.form.name_output(self.branches)
         return self.order(prompt, "tool", output, self.form.lead_to_name())
 
     def order(self, prompt: Prompt, name: str, output: Output[str], lead: Lead) -> Step[str]:
@@ -126,11 +153,7 @@ class _Writer:
         if branch not in self._steps:
             form = self._decoder.form
             needed = [self._submit(tool, one) for one in branch.needs]
-            output = form.member_output(
-                branch.argument,
-                json.loads(branch.schema),
-                is_left_out_as_null=branch.is_left_out_as_null,
-            )
+            output = branch_output(branch, form)
             lead = form.lead_to_argument(tool, branch.argument, needed)
             step = self._decoder.order(self._prompt, branch.argument, output, lead)
             use(step)

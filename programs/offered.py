@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
-from weft.programs import ToolStep, tool
+from weft.programs.toolstep import ToolStep, tool
 from weft.tools import Tool
 
-__all__ = ["AgentTool", "as_tool_step"]
+__all__ = ["ToolLike", "as_tool_step"]
 
-AgentTool: TypeAlias = ToolStep[..., Any] | Tool[..., Any] | Callable[..., object]
+ToolLike: TypeAlias = ToolStep[..., Any] | Tool[..., Any] | Callable[..., object]
 """What ``@tool`` made, a bare Tool, or a typed function."""
 
 
-def as_tool_step(one: AgentTool) -> ToolStep[..., Any]:
+def as_tool_step(one: ToolLike) -> ToolStep[..., Any]:
     """Raises ToolDefinitionError for a function that cannot be a tool."""
     if isinstance(one, ToolStep):
         step: ToolStep[..., Any] = cast(Any, one)

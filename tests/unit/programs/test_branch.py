@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-from weft.agents.branch import Branch, branches_of
+from weft.programs.branch import Branch, branches_of
 from weft.tools import as_tool
 
 
@@ -18,9 +19,9 @@ class Tree(BaseModel):
     children: list[Tree]
 
 
-def branches(fn: object, **depends: tuple[str, ...]) -> dict[str, Branch]:
-    found = branches_of(as_tool(fn, description="Do.", depends=depends))  # type: ignore[call-overload] # pyright: ignore
-    return {one.argument: one for one in found}
+def branches(fn: Callable[..., str], **depends: tuple[str, ...]) -> dict[str, Branch]:
+    tool = as_tool(fn, description="Do.", depends=depends)
+    return {one.argument: one for one in branches_of(tool.parameters, tool.depends)}
 
 
 def test_every_argument_has_its_own_schema_in_the_order_of_the_signature() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from weft.tools import Tool
+from weft.programs.heads import HeadForm
+from weft.programs.output import Output
 
-__all__ = ["Branch", "branches_of"]
+__all__ = ["Branch", "branch_output", "branches_of"]
 
 Schema = Mapping[str, Any]
 
@@ -26,18 +27,27 @@ class Branch:
     """Those whose values stand before it, in the schema's order."""
 
 
-def branches_of(tool: Tool[..., Any]) -> tuple[Branch, ...]:
-    """The arguments of one tool, in the schema's order.
+def branches_of(parameters: Schema, depends: Mapping[str, tuple[str, ...]]) -> tuple[Branch, ...]:
+    """The arguments of one tool, in the order of its schema ``parameters``; ``depends`` is a
+    Tool's.
 
-    An argument that has a default may be left out: null says so, unless null is a value of it.
+    An argument that is not required may be left out: null says so, unless null is a value of it.
     """
-    parameters = cast("Schema", tool.parameters)
-    order: list[str] = list(parameters["properties"])
+    order: list[str] = list(parameters.get("properties", {}))
     known: dict[str, Branch] = {}
-    for argument in sorted(order, key=lambda name: len(tool.depends.get(name, ()))):
-        needs = tuple(known[name] for name in tool.depends.get(argument, ()))
+    for argument in sorted(order, key=lambda name: len(depends.get(name, ()))):
+        needs = tuple(known[name] for name in depends.get(argument, ()))
         known[argument] = _branch(parameters, argument, needs)
     return tuple(known[argument] for argument in order)
+
+
+def branch_output(branch: Branch, form: HeadForm) -> Output[str]:
+    """How the branch is enforced and read: as a member of a JSON object."""
+    return form.member_output(
+        branch.argument,
+        json.loads(branch.schema),
+        is_left_out_as_null=branch.is_left_out_as_null,
+    )
 
 
 def _branch(parameters: Schema, argument: str, needs: tuple[Branch, ...]) -> Branch:

@@ -1,0 +1,250 @@
+"""A fork of 8 from a long context and its join: by keys and values, by text, and by neither."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from weft.errors import EngineError, PeerFailed
+from weft.runtime.bench.checkpoint import M197, write_checkpoint
+from weft.runtime.bench.contender import Contender, own_environment, start, vllm_contenders
+from weft.runtime.bench.driver import Driver
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.forked import Fork, Took
+from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.options import BenchOptions
+
+__all__ = ["bench_forks", "race_forks"]
+
+OURS = ("shared", "text", "separate")
+"""weft's three ways; two figures compare the others with the first."""
+PEER = "vllm"
+MAX_CONTEXT = 8192
+TIMEOUT_S = 900.0
+"""Of one operation: the slowest takes a minute where nothing else runs."""
+SERVER = "fork8_vs_vllm: a server does not say which tokens it wrote; name an environment"
+FORK = Fork(context_tokens=4096, num_tokens=64)
+WARM = Fork(context_tokens=512, num_tokens=16)
+"""Also the trial that chooses the peer's dtype."""
+
+
+def bench_forks(findings: Findings, options: BenchOptions, until: float) -> None:
+    """A context of 4096 tokens that nobody has computed yet, 8 branches of 64 tokens behind heads
+    of 4, a join of 64 more behind a head of 4; greedily, on a random 197M-parameter model. Every
+    contender has the same token ids, a process of its own, and 2 GiB for keys and values.
+
+    - ``shared``: weft. 8 Requests at once, which compute the context once and share its memory,
+      then a join that sees the branches by the keys and values they have.
+    - ``text``: the same 8 Requests, and a join by text, whose prompt is the context and all that
+      the branches hold: computed anew from the second branch on, as prefix caching allows.
+    - ``separate``: weft with prefix sharing off. The same 8 Requests at once, each computing its
+      own context in batches with the others, and the join's prompt computed whole.
+    - ``vllm``: vLLM with prefix caching, in its faster dtype: 8 prompts in one call, which may
+      share what is cached, then the join by text.
+
+    Figures: ``fork8_speedup`` is the time of ``separate`` over that of ``shared``,
+    ``fork8_vs_text`` and ``fork8_vs_vllm`` likewise; ``fork8_ms_…`` are medians of a whole fork,
+    ``fork8_branches_ms_…`` until its last branch has ended, ``fork8_join_ms_…`` of the join alone.
+
+    No round begins that would end after ``until``, of ``time.monotonic``, but the first. Raises
+    PeerFailed when weft's own side fails, EngineError where its branches differ by the way.
+    """
+    contenders = [
+        Contender(
+            kind=way,
+            script="weft_fork_driver.py",
+            dtype="auto",
+            env=own_environment(),
+            arguments=(way,),
+        )
+        for way in OURS
+    ]
+    peers, missing = vllm_contenders(options)
+    if any(peer.arguments for peer in peers):
+        peers, missing = [], [SERVER]
+    findings.missing += missing
+    with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
+        shape = replace(M197, max_context=MAX_CONTEXT)
+        folder = write_checkpoint(Path(place) / "m197", shape, seed=options.seed)
+        race_forks(findings, options, [*contenders, *peers], folder, until)
+
+
+def race_forks(
+    findings: Findings,
+    options: BenchOptions,
+    contenders: Sequence[Contender],
+    folder: Path,
+    until: float,
+    *,
+    start: Callable[[Contender], Driver] = start,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """The bench on the model in ``folder``; ``until`` is of ``clock``."""
+    with _Field(findings, options, start) as field:
+        field.load(contenders, folder)
+        if not field.sees_branches:
+            findings.missing.append("fork8: the model's path here does not join branches")
+            return
+        field.choose()
+        took = field.race(_RoundsUntil(until, clock))
+    _check_same(took)
+    _note(findings, took, options.rounds)
+
+
+class _RoundsUntil:
+    """Says whether one more round as long as the last one would end in time."""
+
+    def __init__(self, until: float, clock: Callable[[], float]) -> None:
+        self._until = until
+        self._clock = clock
+        self._begun = clock()
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        length, self._begun = now - self._begun, now
+        return now + length <= self._until
+
+
+class _Field:
+    """Contenders that have the model loaded. The peer is named and leaves when it fails."""
+
+    def __init__(
+        self, findings: Findings, options: BenchOptions, start: Callable[[Contender], Driver]
+    ) -> None:
+        self._findings = findings
+        self._options = options
+        self._start = start
+        self._drivers: dict[str, Driver] = {}
+        self._stack = ExitStack()
+
+    def load(self, contenders: Sequence[Contender], folder: Path) -> None:
+        limits = {"max_context": MAX_CONTEXT, "max_batch": FORK.num_branches}
+        for contender in contenders:
+            self._options.say(f"forks: {contender.name} loads")
+            is_peer = contender.kind == PEER
+            try:
+                driver = self._stack.enter_context(self._start(contender))
+                self._drivers[contender.name] = driver
+                version = driver.call(
+                    "load",
+                    timeout_s=TIMEOUT_S,
+                    model=str(folder),
+                    dtype=contender.dtype,
+                    seed=self._options.seed,
+                    **limits,
+                    **({"has_prefix_cache": True} if is_peer else {}),
+                )
+            except PeerFailed as error:
+                self._drop(contender.name, error)
+                continue
+            if is_peer:
+                self._findings.versions[PEER] = version
+
+    @property
+    def sees_branches(self) -> bool:
+        return bool(self._drivers["shared"].call("sees_branches"))
+
+    def choose(self) -> None:
+        """Warm all up; of the peer's dtypes only the fastest stays."""
+        tried = {name: self._ask(name, WARM, "warm") for name in list(self._drivers)}
+        times = {name: took.total_s for name, took in tried.items() if took and name not in OURS}
+        for name in sorted(times, key=times.__getitem__)[1:]:
+            self._drivers.pop(name).close()
+
+    def race(self, may_go_on: Callable[[], bool]) -> dict[str, list[Took]]:
+        """What each contender took, by round."""
+        took: dict[str, list[Took]] = {name: [] for name in self._drivers}
+
+        def measure(name: str, number: int) -> float:
+            self._options.say(f"forks: {name}, round {number + 1}")
+            one = self._ask(name, FORK, number)
+            if one is None:
+                return math.nan
+            took[name].append(one)
+            return one.total_s
+
+        interleave(
+            list(self._drivers), measure, num_rounds=self._options.rounds, may_go_on=may_go_on
+        )
+        return {name: took[name] for name in self._drivers}
+
+    def _ask(self, name: str, fork: Fork, *call: object) -> Took | None:
+        """``None`` from a contender that has left, or leaves now."""
+        if name not in self._drivers:
+            return None
+        prompts = fork.prompts(self._options.seed, *call)
+        try:
+            answer = self._drivers[name].call("fork", timeout_s=TIMEOUT_S, **prompts)
+        except PeerFailed as error:
+            self._drop(name, error)
+            return None
+        return Took(**answer)
+
+    def _drop(self, name: str, error: PeerFailed) -> None:
+        if name in OURS:
+            raise error
+        self._findings.missing.append(f"{name}: {error}")
+        driver = self._drivers.pop(name, None)
+        if driver is not None:
+            driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def _check_same(took: Mapping[str, Sequence[Took]]) -> None:
+    """A branch says the same however its context was computed, or the ways are no equals."""
+    said = {way: [one.tokens[:-1] for one in took[way]] for way in OURS}
+    for way in OURS:
+        if said[way] != said[OURS[0]]:
+            raise EngineError(
+                f"Branches of {way!r} say something else than those of {OURS[0]!r}.",
+                remedy="Report it: equal prompts must give equal tokens.",
+            )
+
+
+def _note(findings: Findings, took: Mapping[str, Sequence[Took]], num_asked: int) -> None:
+    totals = {name: [one.total_s for one in rounds] for name, rounds in took.items()}
+    num_rounds = len(totals["shared"])
+
+    def note(what: str, value: float, peer: str = "") -> None:
+        findings.note(f"fork8_{what}", value, num_rounds=num_rounds, num_asked=num_asked, peer=peer)
+
+    note("speedup", median_ratio(totals, "separate", "shared"))
+    note("vs_text", median_ratio(totals, "text", "shared"))
+    for name in took:
+        peer, label = ("", name) if name in OURS else (name, PEER)
+        if peer:
+            note("vs_vllm", median_ratio(totals, name, "shared"), peer)
+        parts = {
+            "ms": totals[name],
+            "branches_ms": [one.branches_s for one in took[name]],
+            "join_ms": [one.join_s for one in took[name]],
+        }
+        for what, seconds in parts.items():
+            note(f"{what}_{label}", 1e3 * statistics.median(seconds), peer)
+        findings.rows.append(
+            {
+                "what": f"a fork of {FORK.num_branches}, {name}",
+                "num_rounds": num_rounds,
+                "median_ms": 1e3 * statistics.median(totals[name]),
+                "lowest_ms": 1e3 * min(totals[name]),
+                "highest_ms": 1e3 * max(totals[name]),
+            }
+        )

@@ -39,7 +39,7 @@ WARM = Fork(context_tokens=512, num_tokens=16)
 def bench_forks(findings: Findings, options: BenchOptions, until: float) -> None:
     """A context of 4096 tokens that nobody has computed yet, 8 branches of 64 tokens behind heads
     of 4, a join of 64 more behind a head of 4; greedily, on a random 197M-parameter model. Every
-    contender has the same token ids, a process of its own, and 2 GiB for keys and values.
+    contender has the same token ids, a process of its own, and memory for all that it keeps.
 
     - ``shared``: weft. 8 Requests at once, which compute the context once and share its memory,
       then a join that sees the branches by the keys and values they have.

@@ -18,8 +18,8 @@ __all__ = ["open_driver"]
 Way = Literal["shared", "text", "separate"]
 Tokens = Sequence[int]
 
-KV_BYTES = 2 << 30
-"""As much as the peer has."""
+KV_BYTES = 5 << 28
+"""More than 8 contexts of the bench that share nothing, in float32."""
 
 
 class _Weft:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.bench import TINY, write_lively
 from weft.errors import EngineError, PeerFailed
-from weft.runtime.bench import forks
+from weft.runtime.bench import contender, forks
 from weft.runtime.bench.contender import Contender
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
@@ -183,27 +183,52 @@ def test_where_branches_cannot_be_joined_nothing_is_measured(drivers: Drivers) -
     assert not drivers["separate"].forks
 
 
-@pytest.mark.parametrize(
-    ("peers", "line"),
-    [({}, "vllm: no environment"), ({"vllm": "http://127.0.0.1:1"}, "fork8_vs_vllm: a server")],
-)
-def test_a_missing_peer_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, peers: dict[str, str], line: str
-) -> None:
-    raced: list[str] = []
+@pytest.fixture
+def raced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the contenders that a bench lets race."""
+    names: list[str] = []
 
     def write(folder: Path, shape: object, *, seed: int) -> Path:
         return folder
 
     def race(_: Findings, __: BenchOptions, contenders: list[Contender], *more: object) -> None:
-        raced.extend(contender.name for contender in contenders)
+        names.extend(one.name for one in contenders)
 
     monkeypatch.setattr(forks, "write_checkpoint", write)
     monkeypatch.setattr(forks, "race_forks", race)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("peers", "line"),
+    [({}, "vllm: no environment"), ({"vllm": "http://127.0.0.1:1"}, "fork8_vs_vllm: a server")],
+)
+def test_a_missing_peer_is_named(
+    raced: list[str], tmp_path: Path, peers: dict[str, str], line: str
+) -> None:
     findings = Findings()
     bench_forks(findings, BenchOptions(peers=peers, peers_folder=tmp_path), math.inf)
     assert raced == ["shared", "text", "separate"]
     assert findings.missing[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("is_full", "names"),
+    [(False, ["vllm-float32"]), (True, ["vllm-bfloat16", "vllm-float32"])],
+)
+def test_only_in_full_the_peer_is_tried_in_an_emulated_dtype(
+    monkeypatch: pytest.MonkeyPatch,
+    raced: list[str],
+    tmp_path: Path,
+    is_full: bool,
+    names: list[str],
+) -> None:
+    monkeypatch.setattr(contender, "has_native_bf16", lambda: False)
+    python = tmp_path / "vllm" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    bench_forks(Findings(), BenchOptions(peers_folder=tmp_path, is_full=is_full), math.inf)
+    assert raced[3:] == names
 
 
 FORK = Fork(context_tokens=40, num_branches=3, num_tokens=20).prompts(0)

@@ -65,7 +65,8 @@ def engine_contenders(options: BenchOptions, *, has_gpu: bool) -> tuple[list[Con
 def vllm_contenders(
     options: BenchOptions, *, has_gpu: bool = False
 ) -> tuple[list[Contender], list[str]]:
-    """vLLM in every dtype that it is tried in, or a line about why there is none."""
+    """vLLM in every dtype that it is tried in, an emulated one first, or a line about why there is
+    none."""
     peer = find_peer("vllm", options)
     if has_gpu and (peer is None or peer.url is None):
         return [], ["vllm: its environment computes on processors; name a server, --peer vllm=URL"]

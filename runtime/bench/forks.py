@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from weft.errors import EngineError, PeerFailed
+from weft.errors import EngineError
 from weft.runtime.bench.checkpoint import M197, write_checkpoint
 from weft.runtime.bench.contender import Contender, own_environment, start, vllm_contenders
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
-from weft.runtime.bench.forked import Fork, Took
-from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.fork_field import FORK, MAX_CONTEXT, PEER, WAYS, ForkField
+from weft.runtime.bench.forked import Took
+from weft.runtime.bench.interleave import median_ratio
 from weft.runtime.bench.options import BenchOptions
 
 __all__ = ["bench_forks", "race_forks"]
 
-OURS = ("shared", "text", "separate")
-"""weft's three ways; two figures compare the others with the first."""
-PEER = "vllm"
-MAX_CONTEXT = 8192
-TIMEOUT_S = 900.0
-"""Of one operation: the slowest takes a minute where nothing else runs."""
 SERVER = "fork8_vs_vllm: a server does not say which tokens it wrote; name an environment"
-FORK = Fork(context_tokens=4096, num_tokens=64)
-WARM = Fork(context_tokens=512, num_tokens=16)
-"""Also the trial that chooses the peer's dtype."""
 
 
 def bench_forks(findings: Findings, options: BenchOptions, until: float) -> None:
@@ -66,14 +54,14 @@ def bench_forks(findings: Findings, options: BenchOptions, until: float) -> None
             env=own_environment(),
             arguments=(way,),
         )
-        for way in OURS
+        for way in WAYS
     ]
     peers, missing = vllm_contenders(options)
     if any(peer.arguments for peer in peers):
         peers, missing = [], [SERVER]
     findings.missing += missing
     if not options.is_full:
-        peers = peers[-1:]
+        peers = peers[-1:]  # the one whose dtype is not emulated
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         shape = replace(M197, max_context=MAX_CONTEXT)
         folder = write_checkpoint(Path(place) / "m197", shape, seed=options.seed)
@@ -91,7 +79,7 @@ def race_forks(
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """The bench on the model in ``folder``; ``until`` is of ``clock``."""
-    with _Field(findings, options, start) as field:
+    with ForkField(findings, options, start) as field:
         field.load(contenders, folder)
         if not field.sees_branches:
             findings.missing.append("fork8: the model's path here does not join branches")
@@ -116,108 +104,13 @@ class _RoundsUntil:
         return now + length <= self._until
 
 
-class _Field:
-    """Contenders that have the model loaded. The peer is named and leaves when it fails."""
-
-    def __init__(
-        self, findings: Findings, options: BenchOptions, start: Callable[[Contender], Driver]
-    ) -> None:
-        self._findings = findings
-        self._options = options
-        self._start = start
-        self._drivers: dict[str, Driver] = {}
-        self._stack = ExitStack()
-
-    def load(self, contenders: Sequence[Contender], folder: Path) -> None:
-        limits = {"max_context": MAX_CONTEXT, "max_batch": FORK.num_branches}
-        for contender in contenders:
-            self._options.say(f"forks: {contender.name} loads")
-            is_peer = contender.kind == PEER
-            try:
-                driver = self._stack.enter_context(self._start(contender))
-                self._drivers[contender.name] = driver
-                version = driver.call(
-                    "load",
-                    timeout_s=TIMEOUT_S,
-                    model=str(folder),
-                    dtype=contender.dtype,
-                    seed=self._options.seed,
-                    **limits,
-                    **({"has_prefix_cache": True} if is_peer else {}),
-                )
-            except PeerFailed as error:
-                self._drop(contender.name, error)
-                continue
-            if is_peer:
-                self._findings.versions[PEER] = version
-
-    @property
-    def sees_branches(self) -> bool:
-        return bool(self._drivers["shared"].call("sees_branches"))
-
-    def choose(self) -> None:
-        """Warm all up; of the peer's dtypes only the fastest stays."""
-        tried = {name: self._ask(name, WARM, "warm") for name in list(self._drivers)}
-        times = {name: took.total_s for name, took in tried.items() if took and name not in OURS}
-        for name in sorted(times, key=times.__getitem__)[1:]:
-            self._drivers.pop(name).close()
-
-    def race(self, may_go_on: Callable[[], bool]) -> dict[str, list[Took]]:
-        """What each contender took, by round."""
-        took: dict[str, list[Took]] = {name: [] for name in self._drivers}
-
-        def measure(name: str, number: int) -> float:
-            self._options.say(f"forks: {name}, round {number + 1}")
-            one = self._ask(name, FORK, number)
-            if one is None:
-                return math.nan
-            took[name].append(one)
-            return one.total_s
-
-        interleave(
-            list(self._drivers), measure, num_rounds=self._options.rounds, may_go_on=may_go_on
-        )
-        return {name: took[name] for name in self._drivers}
-
-    def _ask(self, name: str, fork: Fork, *call: object) -> Took | None:
-        """``None`` from a contender that has left, or leaves now."""
-        if name not in self._drivers:
-            return None
-        prompts = fork.prompts(self._options.seed, *call)
-        try:
-            answer = self._drivers[name].call("fork", timeout_s=TIMEOUT_S, **prompts)
-        except PeerFailed as error:
-            self._drop(name, error)
-            return None
-        return Took(**answer)
-
-    def _drop(self, name: str, error: PeerFailed) -> None:
-        if name in OURS:
-            raise error
-        self._findings.missing.append(f"{name}: {error}")
-        driver = self._drivers.pop(name, None)
-        if driver is not None:
-            driver.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
-
 def _check_same(took: Mapping[str, Sequence[Took]]) -> None:
     """A branch says the same however its context was computed, or the ways are no equals."""
-    said = {way: [one.tokens[:-1] for one in took[way]] for way in OURS}
-    for way in OURS:
-        if said[way] != said[OURS[0]]:
+    said = {way: [one.tokens[:-1] for one in took[way]] for way in WAYS}
+    for way in WAYS:
+        if said[way] != said[WAYS[0]]:
             raise EngineError(
-                f"Branches of {way!r} say something else than those of {OURS[0]!r}.",
+                f"Branches of {way!r} say something else than those of {WAYS[0]!r}.",
                 remedy="Report it: equal prompts must give equal tokens.",
             )
 
@@ -232,7 +125,7 @@ def _note(findings: Findings, took: Mapping[str, Sequence[Took]], num_asked: int
     note("speedup", median_ratio(totals, "separate", "shared"))
     note("vs_text", median_ratio(totals, "text", "shared"))
     for name in took:
-        peer, label = ("", name) if name in OURS else (name, PEER)
+        peer, label = ("", name) if name in WAYS else (name, PEER)
         if peer:
             note("vs_vllm", median_ratio(totals, name, "shared"), peer)
         parts = {

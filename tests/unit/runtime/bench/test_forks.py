@@ -64,6 +64,8 @@ class ScriptedDriver:
         self.is_closed = True
 
     def __enter__(self) -> ScriptedDriver:
+        if self.fails_at == 0:
+            raise PeerFailed("It broke.", peer=self.name)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -139,7 +141,9 @@ def test_the_peer_caches_prefixes(drivers: Drivers) -> None:
     assert "has_prefix_cache" not in drivers["text"].loaded
 
 
-@pytest.mark.parametrize("fails_at", [1, 2, 3, 4], ids=["load", "trial", "first", "second"])
+@pytest.mark.parametrize(
+    "fails_at", [0, 1, 2, 3, 4], ids=["start", "load", "trial", "first", "second"]
+)
 def test_a_peer_that_fails_is_named_and_the_others_go_on(drivers: Drivers, fails_at: int) -> None:
     drivers["vllm-float32"].fails_at = fails_at
     del drivers["vllm-bfloat16"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast, overload
 
 from typing_extensions import TypeForm
 
 from weft.agents.turn import Said, answer_output, turn_output
 from weft.errors import InvalidRequest, ToolError
-from weft.programs import Ebnf, GenOptions, JsonSchema, Message, Regex, Step, ToolStep, tool
+from weft.programs import Ebnf, GenOptions, JsonSchema, Message, Regex, Step
 from weft.programs.function import Orderable
 from weft.programs.generate import order_gen
+from weft.programs.offered import ToolLike, as_tool_step
 from weft.programs.output import output_of
 from weft.programs.prompt import messages_of
 from weft.programs.strand import current_strand
@@ -22,8 +23,7 @@ __all__ = ["Agent", "AgentOptions", "AgentTool", "Transcript"]
 
 T = TypeVar("T")
 
-AgentTool = ToolStep[..., Any] | Tool[..., Any] | Callable[..., object]
-"""What ``@tool`` made, a bare Tool, or a typed function."""
+AgentTool: TypeAlias = ToolLike
 
 
 class AgentOptions(GenOptions, total=False):
@@ -84,7 +84,7 @@ class Agent(Orderable, Generic[T]):
         """Raises InvalidRequest, GrammarRejected, ToolDefinitionError."""
         super().__init__(self._answer, kind="program", name=name)
         self._system = options.pop("system", "")
-        steps = [_as_step(one) for one in options.pop("tools", ())]
+        steps = [as_tool_step(one) for one in options.pop("tools", ())]
         self._steps = {step.name: step for step in steps}
         self.tools = ToolRegistry(step.tool for step in steps)
         self._max_turns = _positive("max_turns", options.pop("max_turns", 8))
@@ -172,13 +172,6 @@ class Agent(Orderable, Generic[T]):
 class _Order:
     tool: Tool[..., Any]
     step: Step[Any]
-
-
-def _as_step(one: AgentTool) -> ToolStep[..., Any]:
-    if isinstance(one, ToolStep):
-        step: ToolStep[..., Any] = cast(Any, one)
-        return step
-    return ToolStep(cast(Any, one)) if isinstance(one, Tool) else tool(one)
 
 
 def _positive(name: str, value: int) -> int:

@@ -15,3 +15,5 @@ class Namespace:
     weights_version: int = 0
     adapter: str = ""
     """Name of the fine-tuning adapter applied; empty is the plain model."""
+    behind: str = ""
+    """Names what is seen before the first token; empty: nothing is."""

@@ -3,6 +3,7 @@
 from weft.programs.budget import Budget
 from weft.programs.candidates import Arrival, Candidates
 from weft.programs.combine import pmap, race, vote
+from weft.programs.context import Context, context, join
 from weft.programs.dag import (
     CriticalPath,
     Node,
@@ -18,7 +19,12 @@ from weft.programs.entry import Program, program
 from weft.programs.function import StepFunction, step
 from weft.programs.generate import GenOptions, gen
 from weft.programs.handle import Step
+from weft.programs.heads import HEADS, SKELETON, HeadForm
+from weft.programs.hogwild import HogwildLane, HogwildTeam, hogwild
+from weft.programs.lane import Layout
+from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
+from weft.programs.parallel_call import call_tool
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.request import Completion
 from weft.programs.retry import Retry
@@ -28,16 +34,25 @@ from weft.programs.verdict import Verdict
 from weft.programs.verify import Verifier, verifier
 
 __all__ = [
+    "HEADS",
+    "SKELETON",
     "Arguments",
     "Arrival",
     "Budget",
     "Candidates",
     "Chat",
     "Completion",
+    "Context",
+    "Control",
     "CriticalPath",
     "Ebnf",
     "GenOptions",
+    "HeadForm",
+    "HogwildLane",
+    "HogwildTeam",
     "JsonSchema",
+    "Layout",
+    "Lead",
     "Message",
     "Node",
     "Program",
@@ -50,12 +65,16 @@ __all__ = [
     "Verdict",
     "Verifier",
     "build_dag",
+    "call_tool",
     "chat",
+    "context",
     "critical_path",
     "draw_mermaid",
     "draw_svg",
     "from_node_link",
     "gen",
+    "hogwild",
+    "join",
     "pmap",
     "program",
     "race",

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.programs.budget import Budget
+from weft.programs.context import Context
 from weft.programs.handle import Step, StepKind
+from weft.programs.lane_turn import LaneTurn
+from weft.programs.lead import Lead
 from weft.programs.output import Output
 from weft.programs.prompt import Prompt
 from weft.programs.retry import NO_RETRY, Retry
@@ -21,18 +24,20 @@ class GenCall:
     """Ask the engine for text."""
 
     name: str
-    prompt: Prompt
+    prompt: Prompt | Context | LaneTurn
     output: Output[Any]
     sampling: Sampling
     n: int | None = None
     """``None`` gives a Step with one result; a number gives Candidates."""
     is_raw: bool = False
     """The prompt is plain text to continue: no chat template."""
+    lead: Lead = ""
+    """Stands after the prompt, as the beginning of what is said."""
     priority: int = 0
     tool_schemas: tuple[Mapping[str, object], ...] = ()
     """Tools that the chat template shows: ``{"name", "description", "parameters"}`` each."""
     inputs: tuple[Step[Any], ...] = ()
-    """Steps within the prompt: data edges."""
+    """Steps within the prompt and the lead: data edges."""
     timeout_s: float | None = None
     retry: Retry = NO_RETRY
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
@@ -10,7 +10,10 @@ from typing_extensions import TypeForm
 from weft.errors import InvalidRequest
 from weft.programs.calls import GenCall
 from weft.programs.candidates import Candidates
+from weft.programs.context import Context
 from weft.programs.handle import Step
+from weft.programs.lane_turn import LaneTurn
+from weft.programs.lead import Lead, check_lead
 from weft.programs.output import output_of
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.prompt import Prompt, find_steps
@@ -50,17 +53,23 @@ class GenOptions(TypedDict, total=False):
     priority: int
     is_raw: bool
     """The prompt is text to continue: no chat template. The prompt may hold no messages."""
+    lead: Lead
+    """What the assistant has already begun to say: it stands after the template, or after the raw
+    text, is no part of the result, and no grammar looks at it. Text is encoded as plain text, apart
+    from the prompt; see Lead for control tokens, token ids and results of other Steps."""
     tool_schemas: Sequence[Mapping[str, object]]
     """Tools that the chat template shows: ``Tool.json_schema()`` of each."""
 
 
 DEFAULT_SAMPLING = Sampling()
-STEP_OPTIONS = frozenset({"timeout_s", "retries", "name", "priority", "is_raw", "tool_schemas"})
+STEP_OPTIONS = frozenset(
+    {"timeout_s", "retries", "name", "priority", "is_raw", "lead", "tool_schemas"}
+)
 
 
 @overload
 def gen(
-    prompt: Prompt,
+    prompt: Prompt | Context,
     *,
     out: Regex | Ebnf | Sequence[str] | None = None,
     n: None = None,
@@ -68,15 +77,15 @@ def gen(
 ) -> Step[str]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: JsonSchema, n: None = None, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: JsonSchema, n: None = None, **options: Unpack[GenOptions]
 ) -> Step[object]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: TypeForm[T], n: None = None, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: TypeForm[T], n: None = None, **options: Unpack[GenOptions]
 ) -> Step[T]: ...
 @overload
 def gen(
-    prompt: Prompt,
+    prompt: Prompt | Context,
     *,
     out: Regex | Ebnf | Sequence[str] | None = None,
     n: int,
@@ -84,16 +93,21 @@ def gen(
 ) -> Candidates[str]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: JsonSchema, n: int, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: JsonSchema, n: int, **options: Unpack[GenOptions]
 ) -> Candidates[object]: ...
 @overload
 def gen(
-    prompt: Prompt, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]
+    prompt: Prompt | Context, *, out: TypeForm[T], n: int, **options: Unpack[GenOptions]
 ) -> Candidates[T]: ...
 def gen(
-    prompt: Prompt, *, out: object = None, n: int | None = None, **options: Unpack[GenOptions]
+    prompt: Prompt | Context,
+    *,
+    out: object = None,
+    n: int | None = None,
+    **options: Unpack[GenOptions],
 ) -> Step[Any]:
-    """Submit a generation now; the Step gives its output, typed by ``out``.
+    """Submit a generation now; the Step gives its output, typed by ``out``. After a Context the
+    assistant goes on with what it has written.
 
     ``out`` is a pydantic model, any type pydantic can read from JSON, a ``Literal``, a list of
     choices, a Regex, an Ebnf or a JsonSchema: the engine enforces it and the result is
@@ -106,7 +120,9 @@ def gen(
     return order_gen(prompt, out, n, options)
 
 
-def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -> Step[Any]:
+def order_gen(
+    prompt: Prompt | Context | LaneTurn, out: object, n: int | None, options: GenOptions
+) -> Step[Any]:
     """``gen`` without its overloads."""
     strand = current_strand("gen()")
     if n is not None:
@@ -119,13 +135,26 @@ def order_gen(prompt: Prompt, out: object, n: int | None, options: GenOptions) -
         sampling=_sampling(options) if options else DEFAULT_SAMPLING,
         n=n,
         is_raw=options.get("is_raw", False),
+        lead=check_lead(options["lead"]) if "lead" in options else "",
         priority=options.get("priority", 0),
         tool_schemas=tuple(options.get("tool_schemas", ())),
-        inputs=() if isinstance(prompt, str) else tuple(find_steps(prompt)),
+        inputs=tuple(_inputs(prompt, options)),
         timeout_s=options.get("timeout_s"),
         retry=as_retry(options["retries"]) if "retries" in options else NO_RETRY,
     )
     return strand.runner.submit(call, strand)
+
+
+def _inputs(prompt: Prompt | Context | LaneTurn, options: GenOptions) -> Iterator[Step[Any]]:
+    """Steps in the prompt and the lead."""
+    if isinstance(prompt, LaneTurn):
+        prompt = prompt.team.prompt
+    if isinstance(prompt, Context):
+        yield from prompt.steps
+    elif not isinstance(prompt, str):
+        yield from find_steps(prompt)
+    if not isinstance(lead := options.get("lead", ""), str):
+        yield from find_steps(lead)
 
 
 def _check_n(n: int) -> None:

@@ -12,6 +12,7 @@ from weft.programs.grammar import GrammarSpec
 __all__ = [
     "CALL_BEGIN",
     "TagFormat",
+    "call_opening",
     "calls_in_text",
     "calls_only",
     "structural_tag",
@@ -68,10 +69,15 @@ def calls_only(tools: Sequence[Mapping[str, object]], *, is_single: bool = False
     }
 
 
+def call_opening(name: str) -> str:
+    """What stands between CALL_BEGIN and the arguments; ``name`` is JSON."""
+    return f'\n{{"name": {name}, "arguments": '
+
+
 def _call(tool: Mapping[str, object]) -> TagFormat:
     return {
         "type": "tag",
-        "begin": f'{CALL_BEGIN}\n{{"name": {json.dumps(tool["name"])}, "arguments": ',
+        "begin": CALL_BEGIN + call_opening(json.dumps(tool["name"])),
         "content": {"type": "json_schema", "json_schema": tool["parameters"]},
         "end": f"}}\n{CALL_END}",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -27,6 +27,7 @@ class ToolStepOptions(TypedDict, total=False):
     timeout_s: float | None
     max_concurrency: int | None
     max_result_bytes: int
+    depends: Mapping[str, Sequence[str]]
     retries: int | Retry
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import platform
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "Memory",
     "cpu_features",
     "cpu_model",
+    "gpu_name",
     "has_native_bf16",
     "memory",
     "num_usable_cpus",
@@ -65,6 +67,16 @@ def cpu_features(cpuinfo: str | None = None) -> tuple[str, ...]:
 def has_native_bf16(cpuinfo: str | None = None) -> bool:
     """Whether the processor multiplies bfloat16 matrices itself rather than in emulation."""
     return not BF16_FEATURES.isdisjoint(cpu_features(cpuinfo))
+
+
+def gpu_name() -> str:
+    """The CUDA device that torch computes on; empty where it finds none or is not installed."""
+    # By name: an extra that takes seconds to import.
+    try:
+        torch: Any = importlib.import_module("torch")
+    except ModuleNotFoundError:
+        return ""
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else ""
 
 
 def memory(root: Path = Path("/")) -> Memory:

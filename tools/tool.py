@@ -6,10 +6,11 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from weft.errors import ToolDefinitionError
+from weft.tools.dependencies import check_depends
 from weft.tools.docstring import parse_docstring
 from weft.tools.invoker import Invoker
 from weft.tools.result import ResultType
@@ -43,6 +44,9 @@ class ToolOptions(TypedDict, total=False):
     """Most calls alive at once; ``None`` is 16 threads, or 1024 tasks when asynchronous."""
     max_result_bytes: int
     """Most bytes of a result as JSON; 1 MiB unless told."""
+    depends: Mapping[str, Sequence[str]]
+    """Arguments that can only be chosen once others are, ``{"to": ("from",)}``: a model that
+    decodes arguments in parallel decodes these after those."""
 
 
 class Tool(Generic[P, T]):
@@ -67,6 +71,8 @@ class Tool(Generic[P, T]):
             can_have_key=self._effect == "write",
             descriptions=docstring.parameters,
         )
+        properties = cast("Mapping[str, object]", self.parameters["properties"])
+        self._depends = check_depends(self._name, properties, options.get("depends", {}))
         _check_returns(self._name, self._signature.returns)
         max_bytes = options.get("max_result_bytes", MAX_RESULT_BYTES)
         self._result: ResultType[T] = ResultType(self._name, self._signature.returns, max_bytes)
@@ -108,6 +114,12 @@ class Tool(Generic[P, T]):
         return self._signature.schema
 
     @property
+    def depends(self) -> Mapping[str, tuple[str, ...]]:
+        """By argument, those it depends on, directly or not, in the schema's order. Not to be
+        mutated."""
+        return self._depends
+
+    @property
     def num_running(self) -> int:
         """Gauge: calls alive now, abandoned ones included."""
         return self._invoker.slots.num_held
@@ -131,6 +143,10 @@ class Tool(Generic[P, T]):
         Raises ToolArgumentsInvalid for an argument the function does not have.
         """
         return self._signature.bind(args, kwargs)
+
+    def check(self, arguments: Mapping[str, object]) -> None:
+        """What ``invoke`` checks before it runs the function. Raises ToolArgumentsInvalid."""
+        self._signature.validate(arguments)
 
     async def invoke(self, arguments: Mapping[str, object], *, key: str | None = None) -> T:
         """Check the arguments, run the function within its limits, check the result.

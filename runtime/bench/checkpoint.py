@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["M197", "MINI_LIKE", "Shape", "write_checkpoint"]
+__all__ = ["M197", "MINI_LIKE", "QWEN3_1B7", "Shape", "write_checkpoint"]
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (
@@ -50,6 +50,17 @@ M197 = Shape(
     intermediate_size=3072,
 )
 """197M parameters."""
+
+QWEN3_1B7 = Shape(
+    hidden_size=2048,
+    num_layers=28,
+    num_heads=16,
+    num_kv_heads=8,
+    head_dim=128,
+    intermediate_size=6144,
+    vocab_size=151_936,
+)
+"""1.7B parameters, the shape of Qwen3 1.7B."""
 
 
 def write_checkpoint(folder: Path, shape: Shape, *, seed: int) -> Path:

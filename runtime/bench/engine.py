@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from weft.runtime.bench.checkpoint import M197, MINI_LIKE, write_checkpoint
+from weft.runtime.bench.checkpoint import M197, MINI_LIKE, QWEN3_1B7, Shape, write_checkpoint
 from weft.runtime.bench.contender import Contender, engine_contenders, start
 from weft.runtime.bench.field import Field
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
-from weft.runtime.bench.selection import MODELS, Point, choose_models, choose_points
+from weft.runtime.bench.selection import (
+    GPU_MODELS,
+    MODELS,
+    Point,
+    choose_models,
+    choose_points,
+)
 from weft.runtime.bench.shares import TimeShares
 from weft.runtime.bench.workload import Workload
+from weft.runtime.machine import gpu_name
 
 __all__ = ["BUNDLED", "bench_engine", "bench_models", "race_models"]
 
-MAX_CONTEXT, MAX_BATCH = 1024, 128
+MAX_CONTEXT, GPU_MAX_CONTEXT, MAX_BATCH = 1024, 4096, 128
 PROMPT_TOKENS, FULL_PROMPT_TOKENS = 4, 8
 """Few, because every decoding is timed with its prompts and once more without: 128 sequences
 would prefill for longer than they decode."""
-PREFILL_PROMPT_TOKENS = 256
+PREFILL_PROMPT_TOKENS, GPU_PREFILL_PROMPT_TOKENS = 256, 2048
+"""Of the models for a GPU more: fewer rows would not fill it."""
 SECONDS, FULL_SECONDS = 0.6, 2.0
 """How long the fastest contender should decode per round."""
 TRIAL = Point("decode", 8)
@@ -41,10 +49,17 @@ MINI_SHARE = 0.4
 SLACK_S = 40.0
 """How far past its deadline a model's last workloads may still start."""
 BUNDLED = Path(__file__).parents[1] / "assets" / "mini"
+SHAPES: Mapping[str, Shape] = {"mini": MINI_LIKE, "m197": M197, "qwen3_1b7": QWEN3_1B7}
 
 
-def bench_engine(options: BenchOptions, *, clock: Callable[[], float] = time.monotonic) -> Findings:
-    """Rates of every engine found, on ``mini`` and on a random 197M-parameter model.
+def bench_engine(
+    options: BenchOptions,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    find_gpu: Callable[[], str] = gpu_name,
+) -> Findings:
+    """Rates of every engine found, on ``mini`` and on a random 197M-parameter model; where
+    ``find_gpu`` names one, on the GPU, and on a random model of 1.7B parameters too.
 
     Figures: ``MODEL_decode_vs_PEER_bN`` and ``MODEL_prefill_vs_PEER`` are weft's rate over the
     peer's in the dtype in which it is faster (above 1 weft is faster), ``…_vs_PEER_bf16…`` over
@@ -55,13 +70,15 @@ def bench_engine(options: BenchOptions, *, clock: Callable[[], float] = time.mon
     Raises InvalidRequest for a model or a workload that there is not.
     """
     findings = Findings()
-    contenders, findings.missing = engine_contenders(options)
+    has_gpu = bool(find_gpu())
+    models = choose_models(options.models, has_gpu=has_gpu)
+    contenders, findings.missing = engine_contenders(options, has_gpu=has_gpu)
     if not options.is_full and len({one.dtype for one in contenders if one.kind == EMULATING}) > 1:
         findings.missing.append(
             "…_vs_PEER_bf16… beyond batch 1: bfloat16 is emulated here; --full measures it"
         )
     deadline = clock() + options.limit_s
-    race_models(findings, contenders, options, deadline=deadline, clock=clock)
+    race_models(findings, contenders, options, models=models, deadline=deadline, clock=clock)
     return findings
 
 
@@ -70,13 +87,14 @@ def race_models(
     contenders: list[Contender],
     options: BenchOptions,
     *,
+    models: Sequence[str] = MODELS,
     deadline: float,
     suffix: str = "",
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Note the rates of ``contenders`` on the models chosen, ``suffix`` put to their names; after
+    """Note the rates of ``contenders`` on ``models``, ``suffix`` put to their names; after
     ``deadline`` (of ``clock``) little more is begun. Raises InvalidRequest."""
-    models, points = choose_models(options.models), choose_points(options.workloads)
+    points = choose_points(options.workloads)
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         for folder in bench_models(Path(place), options.seed, models):
             now, name = clock(), folder.name + suffix
@@ -95,11 +113,11 @@ def _name_bounds(findings: Findings, model: str) -> None:
 
 def bench_models(place: Path, seed: int, models: Sequence[str] = MODELS) -> Iterator[Path]:
     """Checkpoint folders, each named as its figures are."""
-    if "mini" in models:
-        has_mini = (BUNDLED / "model.safetensors").exists()
-        yield BUNDLED if has_mini else write_checkpoint(place / "mini", MINI_LIKE, seed=seed)
-    if "m197" in models:
-        yield write_checkpoint(place / "m197", M197, seed=seed)
+    for name in models:
+        if name == "mini" and (BUNDLED / "model.safetensors").exists():
+            yield BUNDLED
+        else:
+            yield write_checkpoint(place / name, SHAPES[name], seed=seed)
 
 
 def _bench_model(
@@ -114,8 +132,9 @@ def _bench_model(
     """The workloads chosen, on one model. The first round of each is measured even if its share
     of the time is over, until the deadline is long past."""
     with Field(findings, start=start, say=options.say) as field:
+        max_context = GPU_MAX_CONTEXT if name in GPU_MODELS else MAX_CONTEXT
         field.load(
-            contenders, folder, max_context=MAX_CONTEXT, max_batch=MAX_BATCH, seed=options.seed
+            contenders, folder, max_context=max_context, max_batch=MAX_BATCH, seed=options.seed
         )
         for point in points:
             workload, may_go_on = _workload(name, point, options), shares.begin()
@@ -140,10 +159,11 @@ def _choose(field: Field, name: str, point: Point, options: BenchOptions) -> Non
 
 def _workload(model: str, point: Point, options: BenchOptions) -> Workload:
     decodes_from = FULL_PROMPT_TOKENS if options.is_full else PROMPT_TOKENS
+    prefills = GPU_PREFILL_PROMPT_TOKENS if model in GPU_MODELS else PREFILL_PROMPT_TOKENS
     return Workload(
         model=model,
         phase=point.phase,
         batch=point.batch,
-        prompt_tokens=decodes_from if point.phase == "decode" else PREFILL_PROMPT_TOKENS,
+        prompt_tokens=decodes_from if point.phase == "decode" else prefills,
         seed=options.seed,
     )

@@ -8,16 +8,24 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from weft.runtime.machine import cpu_model, has_native_bf16, memory, num_usable_cpus, os_name
+from weft.runtime.machine import (
+    cpu_model,
+    gpu_name,
+    has_native_bf16,
+    memory,
+    num_usable_cpus,
+    os_name,
+)
 
 __all__ = ["commit_of", "describe_machine"]
 
 
 def describe_machine(cpuinfo: str | None = None) -> dict[str, str | int | float]:
-    """Processor, cores, what else runs on it, and the versions that decide speed; ``cpuinfo``
+    """Processor, GPU, cores, what else runs on it, and the versions that decide speed; ``cpuinfo``
     stands in for /proc/cpuinfo."""
     return {
         "cpu": cpu_model(cpuinfo),
+        "gpu": gpu_name() or "none",
         "num_cores": num_usable_cpus(),
         "has_native_bf16": int(has_native_bf16(cpuinfo)),
         "memory_gib": round(memory().total_bytes / 2**30, 1),

@@ -9,8 +9,10 @@ from weft.errors import InvalidRequest
 from weft.runtime.bench.deterministic import bench_deterministic
 from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.hogwild import bench_hogwild
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
+from weft.runtime.bench.parallel import bench_parallel
 from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.quantised import bench_quantised
@@ -24,7 +26,9 @@ Bench = Callable[[BenchOptions], Findings]
 BENCHES: Mapping[str, Bench] = {
     "deterministic": bench_deterministic,
     "engine": bench_engine,
+    "hogwild": bench_hogwild,
     "overhead": bench_overhead,
+    "parallel": bench_parallel,
     "prefix": bench_prefix,
     "quantised": bench_quantised,
     "speculate": bench_speculate,

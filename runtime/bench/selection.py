@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from weft.errors import InvalidRequest
 
-__all__ = ["MODELS", "POINTS", "Point", "choose_models", "choose_points"]
+__all__ = ["GPU_MODELS", "MODELS", "POINTS", "Point", "choose_models", "choose_points"]
 
 ALL = "all"
 
@@ -21,6 +21,8 @@ class Point(NamedTuple):
 
 MODELS = ("mini", "m197")
 """In the order in which they are measured."""
+GPU_MODELS = ("qwen3_1b7",)
+"""After those, where there is a CUDA device."""
 POINTS: Mapping[str, Point] = {
     "decode:1": Point("decode", 1),
     "decode:8": Point("decode", 8),
@@ -31,9 +33,17 @@ POINTS: Mapping[str, Point] = {
 """By the name under which it is asked for, in the order in which they are measured."""
 
 
-def choose_models(asked: Sequence[str]) -> list[str]:
-    """Those asked for; all for none or ``all``. Raises InvalidRequest."""
-    return _choose("model", asked, MODELS)
+def choose_models(asked: Sequence[str], *, has_gpu: bool) -> list[str]:
+    """Those asked for; for none or ``all`` all that run here. Raises InvalidRequest."""
+    known = [*MODELS, *GPU_MODELS]
+    if has_gpu:
+        return _choose("model", asked, known)
+    for name in set(asked).intersection(GPU_MODELS):
+        raise InvalidRequest(
+            f"The model {name!r} is measured on a CUDA device, and torch finds none here.",
+            remedy=f"Choose of {', '.join(MODELS)} or {ALL}.",
+        )
+    return [name for name in _choose("model", asked, known) if name in MODELS]
 
 
 def choose_points(asked: Sequence[str]) -> list[Point]:

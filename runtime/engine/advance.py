@@ -59,8 +59,8 @@ def take_delta(sequence: Sequence) -> Delta | None:
         text=sequence.unsent_text,
         logprobs=tuple(sequence.logprobs[num_sent:]) if sequence.logprobs else (),
         finish_reason=sequence.finish_reason,
-        num_prompt_tokens=sequence.num_prompt,
-        num_cached_tokens=sequence.num_cached,
+        num_prompt_tokens=sequence.num_seen,
+        num_cached_tokens=sequence.num_spared,
     )
     sequence.num_sent = num_generated
     sequence.unsent_text = ""

@@ -15,6 +15,7 @@ from weft.cache.kv_store import KVStore
 from weft.errors import InvalidRequest
 from weft.programs.grammar import GrammarSpec
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.request import Delta, Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine.admission import Admission
@@ -69,7 +70,11 @@ class EmbeddedEngine:
         self._admission = Admission(
             tokenizer=tokenizer,
             vocab_size=runner.vocab_size,
-            max_context=min(runner.max_context, (num_blocks - 1) * config.block_size),
+            window=runner.max_context,
+            pool_tokens=(num_blocks - 1) * config.block_size,
+            block_size=config.block_size,
+            max_running=config.max_running,
+            sees_branches=runner.sees_branches,
             end_ids=frozenset(runner.info.eos_ids),
             default_seed=seed,
         )
@@ -94,6 +99,8 @@ class EmbeddedEngine:
                 clock=clock,
             ),
             inbox=self._inbox,
+            encode=tokenizer.encode,
+            decode=tokenizer.decode,
         )
         self._thread = Thread(target=self._loop.run, name="weft-engine", daemon=True)
         self._thread.start()
@@ -112,11 +119,12 @@ class EmbeddedEngine:
             has_logprobs=True,
             has_seeds=True,
             is_deterministic=self._runner.is_deterministic,
+            sees_branches=self._admission.sees_branches,
             max_context=self._admission.max_context,
         )
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        return self._tokenizer.encode(text)
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
+        return self._tokenizer.encode(text, has_controls=has_controls)
 
     def decode(self, token_ids: Seq[int]) -> str:
         return self._tokenizer.decode(token_ids)
@@ -139,12 +147,15 @@ class EmbeddedEngine:
     async def cancel(self, request_id: str, indices: Seq[int] | None = None) -> None:
         self._inbox.post(Cancel(request_id, None if indices is None else tuple(indices)))
 
-    async def score(self, prompt: Seq[int], target: Seq[int]) -> tuple[float, ...]:
+    async def score(
+        self, prompt: Seq[int], target: Seq[int], *, past: Past | None = None
+    ) -> tuple[float, ...]:
         if not target:
             return ()
         request = Request(
             request_id=f"score-{next(self._score_ids)}",
             prompt=(*prompt, *target),
+            past=past,
             sampling=Sampling(),
             stream_every=0,
         )
@@ -161,7 +172,7 @@ class EmbeddedEngine:
     def stats(self) -> EngineStats:
         loop, planner = self._loop, self._loop.planner
         return EngineStats(
-            num_running=len(planner.running),
+            num_running=len(planner.running) + planner.num_lanes,
             num_waiting=len(planner.waiting),
             num_blocks=self._pool.num_blocks - 1,
             num_blocks_used=self._pool.num_used - self._tree.num_evictable_blocks,

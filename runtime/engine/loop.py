@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from typing import Protocol
 
 import torch
@@ -51,6 +53,8 @@ class EngineLoop:
         chooser: Chooser,
         speculator: Speculator,
         inbox: Inbox,
+        encode: Callable[[str], Seq[int]],
+        decode: Callable[[Seq[int]], str],
     ) -> None:
         self._block_size = config.block_size
         self._model = model
@@ -60,8 +64,10 @@ class EngineLoop:
         self.speculator = speculator
         self._inbox = inbox
         self.planner = Planner(config, memory)
-        self._desk = Desk(self.planner, config.max_waiting)
+        self._desk = Desk(self.planner, config.max_waiting, encode=encode, decode=decode)
         self._is_closing = False
+        self._is_stalled = False
+        """Only a letter can change anything: what there is waits for lanes, or for their room."""
         self.stopped_by: EngineError | None = None
         """Why nothing is served any more; ``None`` while the loop runs."""
         self.num_ticks = 0
@@ -101,7 +107,8 @@ class EngineLoop:
 
     def receive(self) -> None:
         """Take in what was posted; waits when there is nothing else to do."""
-        for letter in self._inbox.collect(is_blocking=not self.planner.has_work):
+        is_idle = self._is_stalled or not self.planner.has_work
+        for letter in self._inbox.collect(is_blocking=is_idle):
             if isinstance(letter, Submit):
                 self._desk.open(letter.job)
             elif isinstance(letter, Cancel):
@@ -112,7 +119,10 @@ class EngineLoop:
     def tick(self) -> None:
         """Compute the next tokens of as many sequences as fit."""
         plan = self.planner.plan()
-        assert plan.parts, "there is work, yet nothing could be planned"
+        self._is_stalled = not plan.parts
+        if self._is_stalled:
+            assert self.planner.teams, "there is work, yet nothing could be planned"
+            return
         self.speculator.begin(plan)
         draws = self._choose_draws(plan)
         logits_RV = self._forward(plan)
@@ -130,8 +140,10 @@ class EngineLoop:
         row = 0
         for part in plan.parts:
             sequence, num_tokens, draft = part
-            if sequence.job.score_from is not None:
+            if sequence.is_scored:
                 row += len(_rows(part))
+            elif sequence.is_silent:
+                continue
             elif num_tokens == len(sequence.tokens) - sequence.num_computed:
                 draws.append(Draw(sequence, row, draft))
                 if sequence.job.unforked:
@@ -153,7 +165,7 @@ class EngineLoop:
     def _forward(self, plan: Plan) -> torch.Tensor:
         if plan.copies:
             self._kv.copy_blocks(plan.copies)
-        pack_parts = pack_decodes if plan.is_plain else pack
+        pack_parts = pack_decodes if plan.is_plain and not plan.has_glimpses else pack
         return self._model.forward(pack_parts(plan.parts, self._block_size), self._kv)
 
     def _score(self, plan: Plan, logits_RV: torch.Tensor) -> None:
@@ -163,7 +175,7 @@ class EngineLoop:
         row = 0
         for part in plan.parts:
             rows = _rows(part)
-            if part.sequence.job.score_from is not None and rows:
+            if part.sequence.is_scored and rows:
                 score_rows(part.sequence, rows, logits_RV[row : row + len(rows)])
             row += len(rows) + part.num_guesses
 
@@ -171,18 +183,23 @@ class EngineLoop:
         """The parts' keys and values are in the cache now; finished prompts become shareable."""
         for sequence, num_tokens, _ in plan.parts:
             sequence.num_computed += num_tokens
+            if sequence.is_silent:
+                sequence.job.num_filled += num_tokens
         if plan.is_decoding:
             return
         for sequence, _, _ in plan.parts:
-            if sequence.num_pending == 0 and sequence.job.score_from is not None:
+            if sequence.num_pending == 0 and sequence.is_scored:
                 finish(sequence, "stop")
                 self._retire(sequence)
+            elif sequence.num_generated == 0:
+                # As soon as it is there, so that others with the same prompt need not compute it.
+                self._memory.index_prompt(sequence)
         for sequence, _, _ in draws:
             if sequence.num_generated == 0:
                 sequence.num_computed = sequence.num_prompt
                 self._memory.index_prompt(sequence)
-                self.num_prompt_tokens += sequence.num_prompt
-                self.num_cached_tokens += sequence.num_cached
+                self.num_prompt_tokens += sequence.num_seen
+                self.num_cached_tokens += sequence.num_spared
 
     def _draw(self, draws: list[Draw], logits_RV: torch.Tensor) -> int:
         """Draw for every sequence, and see which guesses come true; how many tokens they got."""
@@ -226,6 +243,8 @@ class EngineLoop:
                 break
         if sequence.matcher is not None:
             self.speculator.force(sequence)
+        if sequence.lane is not None and sequence.finish_reason is None:
+            self.planner.teams[sequence.lane.team.team_id].read(sequence)
         self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:

@@ -52,6 +52,24 @@ class SequenceMemory:
             sequence.num_cached = sequence.num_computed
         return True
 
+    def try_lay_tables(
+        self, count: int, num_tokens: int, num_reserved: int
+    ) -> list[BlockTable] | None:
+        """So many tables with room for ``num_tokens`` each. ``None``, and nothing changed, when
+        they would not fit while ``num_reserved`` blocks stay available to those that run."""
+        num_blocks = count * self._num_blocks(num_tokens)
+        if num_blocks + num_reserved > self.num_available:
+            return None
+        self._tree.evict(max(0, num_blocks - self._pool.num_free))
+        tables = [BlockTable(self._pool.block_size) for _ in range(count)]
+        is_grown = [table.try_grow(self._pool, num_tokens) for table in tables]
+        assert all(is_grown), "the blocks were counted"
+        return tables
+
+    def free_tables(self, tables: Seq[BlockTable]) -> None:
+        for table in tables:
+            table.free(self._pool)
+
     def try_reserve(self, sequence: Sequence, num_tokens: int) -> list[BlockCopy] | None:
         """Make room to write the next ``num_tokens``, evicting from the index when needed.
 
@@ -106,10 +124,19 @@ class SequenceMemory:
         sibling.num_cached = sibling.num_prompt
         leader.num_writable = sibling.num_writable = 0
 
+    def will_share(self, head: Sequence, other: Sequence) -> bool:
+        """Once all tokens of ``other`` are computed, more blocks of ``head``, which waits, will be
+        in the index than now."""
+        size = self._pool.block_size
+        limit = min(head.num_shareable, len(other.tokens)) // size * size
+        num_known = self._tree.match(head.namespace, head.tokens[:limit]).num_tokens
+        end = num_known + size
+        return end <= limit and head.tokens[:end] == other.tokens[:end]
+
     def index_prompt(self, sequence: Sequence) -> None:
         """Let others share the full blocks computed so far, and keep them while this one runs."""
-        if not self._has_prefix_cache:
-            return
+        if not self._has_prefix_cache or sequence.lane is not None:
+            return  # what a lane has computed depends on what it saw
         lease = self._tree.lock(self._index(sequence).node)
         if sequence.lease is not None:
             sequence.lease.release()
@@ -132,7 +159,7 @@ class SequenceMemory:
         block_ids: list[int] = []
         if self._has_prefix_cache:
             limit = sequence.num_shareable
-            match = self._tree.match(sequence.job.namespace, sequence.tokens[:limit])
+            match = self._tree.match(sequence.namespace, sequence.tokens[:limit])
             sequence.lease = self._tree.lock(match.node)
             block_ids = match.block_ids
         sequence.table = BlockTable.sharing(self._pool, block_ids)
@@ -141,7 +168,7 @@ class SequenceMemory:
     def _index(self, sequence: Sequence) -> Insertion:
         assert sequence.table is not None, "only an admitted sequence has blocks to index"
         tokens = sequence.tokens[: sequence.num_computed]
-        return self._tree.insert(sequence.job.namespace, tokens, sequence.table.block_ids)
+        return self._tree.insert(sequence.namespace, tokens, sequence.table.block_ids)
 
     def _num_blocks(self, num_tokens: int) -> int:
         return -(-num_tokens // self._pool.block_size)

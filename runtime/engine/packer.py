@@ -15,6 +15,7 @@ import numpy.typing as npt
 from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.planner import Part
 from weft.runtime.engine.sequence import Sequence
+from weft.runtime.engine.sight import block_tables, look_around
 
 __all__ = ["pack", "pack_decodes", "wanted_rows"]
 
@@ -43,17 +44,19 @@ def pack(parts: Seq[Part], block_size: int) -> PackedBatch:
         lengths.append(num_tokens)
         contexts.append(end)
     query_lens, context_lens = np.array((lengths, contexts), np.int32)
-    tables_SB = _block_tables(parts, max(contexts), block_size)
+    tables_SB = block_tables([part.sequence for part in parts])
     places_T = _places(query_lens, context_lens)
     rows_T = np.repeat(np.arange(len(parts)), query_lens)
     trees = _trees(parts, query_lens, places_T)
+    sight = look_around(parts, places_T)
     return PackedBatch(
         token_ids_T=np.asarray(token_ids, np.int64),
-        positions_T=trees.positions_T,
+        positions_T=trees.positions_T if sight is None else sight.positions_T,
         slots_T=_slots(tables_SB, rows_T, places_T, block_size),
         query_lens_S=query_lens,
         context_lens_S=context_lens,
-        block_tables_SB=tables_SB,
+        block_tables_SB=tables_SB if sight is None else sight.tables_RB,
+        views=None if sight is None else sight.views,
         logit_rows_R=np.asarray(logit_rows, np.int64),
         tree_bases_T=trees.bases_T,
         tree_masks_T=trees.masks_T,
@@ -67,7 +70,7 @@ def pack_decodes(parts: Seq[Part], block_size: int) -> PackedBatch:
     context_lens = np.array(contexts, np.int32)
     places_T = context_lens.astype(np.int64) - 1
     rows_T = np.arange(len(parts))
-    tables_SB = _block_tables(parts, max(contexts), block_size)
+    tables_SB = block_tables(sequences)
     return PackedBatch(
         token_ids_T=np.array([sequence.tokens[-1] for sequence in sequences], np.int64),
         positions_T=places_T,
@@ -81,18 +84,11 @@ def pack_decodes(parts: Seq[Part], block_size: int) -> PackedBatch:
 
 def wanted_rows(sequence: Sequence, start: int, end: int) -> range:
     """Positions in ``start … end - 1`` whose next-token logits are wanted."""
-    if sequence.job.score_from is not None:
+    if sequence.is_silent:
+        return range(0)
+    if sequence.is_scored:
         return range(max(start, sequence.num_shareable), min(end, len(sequence.tokens) - 1))
     return range(end - 1, end) if end == len(sequence.tokens) else range(0)
-
-
-def _block_tables(parts: Seq[Part], max_context: int, block_size: int) -> npt.NDArray[np.int32]:
-    tables = np.zeros((len(parts), -(-max_context // block_size)), np.int32)
-    for row, part in zip(tables, parts, strict=True):
-        table = part.sequence.table
-        assert table is not None, "a planned sequence holds its blocks"
-        table.write_row(row)
-    return tables
 
 
 class _Trees(NamedTuple):

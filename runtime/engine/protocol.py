@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.request import Delta, Request
 
 __all__ = ["Capabilities", "Engine", "EngineStats"]
@@ -23,6 +24,8 @@ class Capabilities:
     has_seeds: bool = False
     is_deterministic: bool = False
     """The same seed gives the same tokens whatever else is in the batch."""
+    sees_branches: bool = False
+    """Requests may have a past of joined branches."""
     max_context: int = 0
     """Most tokens of prompt and output together."""
 
@@ -70,8 +73,9 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Tokens of plain text: control tokens in it are encoded as text, never as control."""
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
+        """Tokens of plain text: control tokens in it are encoded as text, never as control,
+        unless ``has_controls`` says that it comes from a template and means them."""
         ...
 
     def decode(self, token_ids: Sequence[int]) -> str: ...
@@ -102,8 +106,11 @@ class Engine(Protocol):
         """
         ...
 
-    async def score(self, prompt: Sequence[int], target: Sequence[int]) -> tuple[float, ...]:
-        """Log-probability (natural log) of each target token after the prompt, teacher-forced."""
+    async def score(
+        self, prompt: Sequence[int], target: Sequence[int], *, past: Past | None = None
+    ) -> tuple[float, ...]:
+        """Log-probability (natural log) of each target token after the prompt, teacher-forced.
+        ``past``: what the prompt goes on from."""
         ...
 
     def stats(self) -> EngineStats: ...

@@ -63,7 +63,8 @@ class Speculator:
 
     def begin(self, plan: Plan) -> None:
         """Add to the plan the guesses that pay; reserves their room, without preempting anybody."""
-        if not self._is_on:
+        if not self._is_on or plan.has_glimpses:
+            self._load = None
             return
         self._began_s = self._clock()
         load = self._goodput.load(len(plan.parts))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
+from pydantic_core import PydanticSerializationError, to_json
 from tokenizers import Tokenizer as FastTokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -38,7 +39,7 @@ class _FastTokenizer(Protocol):
 
 
 class ChatTokenizer:
-    """A fast tokenizer with its chat template. Immutable; safe to call from several threads.
+    """A fast tokenizer with its chat template. Safe to call from several threads.
 
     Text that comes from people or tools can spell a control token (``<|im_end|>``). It is encoded
     as the plain characters, so that no content can end its own turn.
@@ -53,6 +54,7 @@ class ChatTokenizer:
         self._plain = _without_added_tokens(self.backend)
         added = {str(token) for token in self._chat.added_tokens_decoder.values()}
         self._controls = tuple(sorted(added, key=len, reverse=True))
+        self._last: tuple[bytes, tuple[int, ...]] | None = None
 
     @classmethod
     def load(cls, folder: Path) -> ChatTokenizer:
@@ -73,10 +75,10 @@ class ChatTokenizer:
             )
         return cls(loaded)
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Tokens of plain text, with no control token whatever the text says."""
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
+        """Tokens of plain text, with no control token whatever the text says, unless asked."""
         check_text(text)
-        return tuple(self._encode_plain(text))
+        return tuple(self._encode_controls(text) if has_controls else self._encode_plain(text))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return self.backend.decode(list(token_ids), skip_special_tokens=True)
@@ -84,18 +86,30 @@ class ChatTokenizer:
     def render(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, object]] = ()
     ) -> tuple[int, ...]:
-        """The chat template applied, ending where the assistant speaks."""
+        """The chat template applied, ending where the assistant speaks.
+
+        The last chat is remembered: branches of one prompt ask for it one after the other.
+        """
         if self._chat.chat_template is None:
             raise UnsupportedFeature(
                 "The model's tokenizer has no chat template.",
                 remedy="Use a chat model, or give the prompt as token ids.",
             )
+        content = _content(messages, tools)
+        last = self._last
+        if content and last is not None and last[0] == content:
+            return last[1]
+        token_ids = tuple(self._render(messages, tools))
+        self._last = (content, token_ids)
+        return token_ids
+
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, object]]
+    ) -> list[int]:
         marks: list[str] = []
         turns = [self._turn(message, marks) for message in messages]
         text = self._apply(turns, [_function(tool) for tool in tools])
-        if not marks:
-            return tuple(self._encode_controls(text))
-        return tuple(self._encode_marked(text, marks))
+        return self._encode_marked(text, marks) if marks else self._encode_controls(text)
 
     def _turn(self, message: Message, marks: list[str]) -> dict[str, object]:
         check_text(message.content)
@@ -162,6 +176,14 @@ class ChatTokenizer:
 
     def _encode_plain(self, text: str) -> list[int]:
         return self._plain.encode(text, add_special_tokens=False).ids
+
+
+def _content(messages: Sequence[Message], tools: Sequence[Mapping[str, object]]) -> bytes:
+    """Equal for equal chats only; empty for what is not plain data."""
+    try:
+        return to_json((messages, tools))
+    except (PydanticSerializationError, ValueError):
+        return b""
 
 
 def check_text(text: str) -> None:

@@ -9,15 +9,22 @@ from typing import Any
 from weft.errors import EngineError, ModelError
 from weft.programs.calls import GenCall
 from weft.programs.candidates import Arrival, Candidates, arrive, is_candidates
+from weft.programs.context import Context
 from weft.programs.handle import Step, note
+from weft.programs.lane import Lane
+from weft.programs.lane_turn import LaneTurn
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.prompt import excerpt, fill, last_part, messages_of, text_of
 from weft.programs.request import Completion, Delta, FinishReason, Request, TokenLogprob
 from weft.programs.sampling import Sampling
 from weft.programs.seeds import step_seed
 from weft.programs.strand import CURRENT
 from weft.runtime.executor.account import Account
+from weft.runtime.executor.context import Encoded, encode_context
 from weft.runtime.executor.execution import Execution, Home
+from weft.runtime.executor.lanes import encode_lane
+from weft.runtime.executor.lead import FilledLead, encode_lead, fill_lead
 from weft.runtime.executor.partial import PartialJson
 from weft.runtime.executor.state import RunState
 from weft.runtime.observe.usage import Usage
@@ -62,10 +69,13 @@ class Generation(Execution[GenCall]):
     __slots__ = (
         "_is_stopped",
         "_is_streaming",
+        "_lane",
+        "_lead",
         "_num_cached",
         "_num_generated",
         "_num_prompt",
         "_num_requests",
+        "_past",
         "_prompt",
         "_seed",
         "_sequences",
@@ -77,6 +87,9 @@ class Generation(Execution[GenCall]):
         super().__init__(step=step, call=call, state=state, account=account, home=home)
         self._sequences: list[_Sequence] = []
         self._prompt: str | Sequence[Message] = ""
+        self._lead: FilledLead = ()
+        self._past: Past | None = None
+        self._lane: Lane | None = None
         self._seed: int | None = None
         self._is_stopped = False
         self._is_streaming = False
@@ -88,6 +101,10 @@ class Generation(Execution[GenCall]):
     @property
     def summary(self) -> str:
         call = self.call
+        if isinstance(call.prompt, Context):
+            return excerpt("".join(part for part in call.prompt.parts if isinstance(part, str)))
+        if isinstance(call.prompt, LaneTurn):
+            return excerpt(call.lead if isinstance(call.lead, str) else "")
         if all(step.is_done and step.error is None for step in call.inputs):
             return excerpt(last_part(fill(call.prompt)))
         return excerpt(call.prompt)
@@ -124,13 +141,15 @@ class Generation(Execution[GenCall]):
 
     def _request(self, number: int) -> Request:
         call, state = self.call, self.state
-        self._prompt, tokens = self._render()
+        self._prompt, tokens, self._past, self._lane = self._render()
         sampling = self._sampling(number)
         self._seed = sampling.seed
         suffix = "" if number == 1 else f"~{number}"
         return Request(
             request_id=f"{state.run_id}/{self.lineage}{suffix}",
             prompt=tokens,
+            past=self._past,
+            lane=self._lane,
             sampling=sampling,
             n=call.n or 1,
             grammar=call.output.grammar,
@@ -139,14 +158,22 @@ class Generation(Execution[GenCall]):
             priority=state.priority + call.priority,
         )
 
-    def _render(self) -> tuple[str | Sequence[Message], tuple[int, ...]]:
+    def _render(self) -> Encoded:
         call, engine = self.call, self.state.engine
+        self._lead = fill_lead(call.lead)
+        lead = encode_lead(self._lead, engine)
+        if isinstance(call.prompt, LaneTurn):
+            encoded = encode_lane(call.prompt, engine, self.state.run_id)
+            return encoded._replace(tokens=lead)
+        if isinstance(call.prompt, Context):
+            encoded = encode_context(call.prompt, engine)
+            return encoded._replace(tokens=encoded.tokens + lead)
         prompt = fill(call.prompt) if call.inputs else call.prompt
         if call.is_raw:
             text = text_of(prompt)
-            return text, engine.encode(text)
+            return Encoded(text, engine.encode(text) + lead, None)
         messages = messages_of(prompt)
-        return messages, engine.render(messages, call.tool_schemas)
+        return Encoded(messages, engine.render(messages, call.tool_schemas) + lead, None)
 
     def _sampling(self, number: int) -> Sampling:
         """Seeds follow from the lineage; another attempt draws with another seed."""
@@ -252,7 +279,10 @@ class Generation(Execution[GenCall]):
         sampling = {**_fields(call.sampling), "seed": self._seed}
         return {
             "prompt": self._prompt,
+            "past": None if self._past is None else _tree(self._past),
+            "lane": None if self._lane is None else _place(self._lane),
             "is_raw": call.is_raw,
+            "lead": self._lead,
             "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,
@@ -267,6 +297,20 @@ def _fields(value: Sampling | Completion) -> dict[str, object]:
     """A value's fields as JSON-able data."""
     fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
     return {key: dict(one) if key == "logit_bias" else one for key, one in fields.items()}
+
+
+def _place(lane: Lane) -> dict[str, object]:
+    """Which lane of which team; what it saw of the others is not known any more."""
+    return {"team": lane.team.team_id, "layout": lane.team.layout, "index": lane.index}
+
+
+def _tree(past: Past) -> dict[str, object]:
+    """Segments of tokens and what each of them follows."""
+    segments = [
+        {"tokens": one.tokens, "parents": one.parents, "placing": one.placing}
+        for one in past.segments
+    ]
+    return {"segments": segments, "parents": past.parents, "placing": past.placing}
 
 
 def _chosen_from(step: Candidates[Any]) -> list[object]:

@@ -40,10 +40,26 @@ def is_cheap(spec: GrammarSpec) -> bool:
     few, nothing expanded more than once, few values."""
     if spec.kind in ("json", "choices"):
         return True
-    if spec.kind != "json_schema" or len(spec.text) > _CHEAP_BYTES:
+    if spec.kind not in ("json_schema", "structural_tag") or len(spec.text) > _CHEAP_BYTES:
         return False
-    walk = _Walk(parse_json(spec.text, GrammarLimits()))
+    value = parse_json(spec.text, GrammarLimits())
+    if spec.kind == "structural_tag":
+        value = cast(dict[str, object], value).get("format") if isinstance(value, dict) else None
+        if not _is_plain(value):
+            return False
+    walk = _Walk(value)
     return walk.num_nodes <= _CHEAP_NODES and not walk.is_costly
+
+
+def _is_plain(part: object) -> bool:
+    """A structural tag of nothing but texts and schemas, one after the other or in their stead."""
+    if not isinstance(part, dict):
+        return False
+    fields = cast(dict[str, object], part)
+    if fields.get("type") in ("sequence", "or"):
+        elements = fields.get("elements")
+        return isinstance(elements, list) and all(map(_is_plain, cast(list[object], elements)))
+    return fields.get("type") in ("const_string", "json_schema")
 
 
 class _Walk:

@@ -10,6 +10,7 @@ from typing import get_args
 from weft.errors import EngineClosed, UnsupportedFeature
 from weft.programs.grammar import GrammarKind
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.request import Delta, FinishReason, Request, TokenLogprob
 from weft.programs.seeds import branch_seed
 from weft.runtime.engine.protocol import Capabilities, EngineStats
@@ -21,6 +22,7 @@ EVERYTHING = Capabilities(
     has_logprobs=True,
     has_seeds=True,
     is_deterministic=True,
+    sees_branches=True,
     max_context=1_000_000,
 )
 
@@ -122,9 +124,9 @@ class ScriptedEngine:
     @property
     def prompts(self) -> list[str]:
         """The text of every Request that started, in order."""
-        return [self.decode(request.prompt) for request in self.requests]
+        return [self.decode(request.context) for request in self.requests]
 
-    def encode(self, text: str) -> tuple[int, ...]:
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
         return tuple(map(ord, text))
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -139,7 +141,7 @@ class ScriptedEngine:
         if self._is_closed:
             raise EngineClosed("The engine is closed.", remedy="Make a new one.")
         self.requests.append(request)
-        self._num_prompt += len(request.prompt)
+        self._num_prompt += len(request.context)
         replies = [self._ask(request, index) for index in range(request.n)]
         self._writers[request.request_id] = {}
         num_open = request.n
@@ -175,7 +177,7 @@ class ScriptedEngine:
     def _ask(self, request: Request, index: int) -> Reply:
         seed = request.sampling.seed
         prompted = Prompted(
-            text=self.decode(request.prompt),
+            text=self.decode(request.context),
             index=index,
             seed=None if seed is None else branch_seed(seed, index),
             request=request,
@@ -197,7 +199,7 @@ class ScriptedEngine:
                 text=chunk,
                 logprobs=_logprobs(chunk, request),
                 finish_reason=finish_reason if number == len(chunks) else None,
-                num_prompt_tokens=len(request.prompt),
+                num_prompt_tokens=len(request.context),
             )
             for number, chunk in enumerate(chunks, start=1)
         ]
@@ -229,7 +231,9 @@ class ScriptedEngine:
                 self.cancelled.append((request_id, index))
                 self._queues[request_id].put(Delta(index=index, finish_reason="cancelled"))
 
-    async def score(self, prompt: Sequence[int], target: Sequence[int]) -> tuple[float, ...]:
+    async def score(
+        self, prompt: Sequence[int], target: Sequence[int], *, past: Past | None = None
+    ) -> tuple[float, ...]:
         raise UnsupportedFeature("A scripted engine cannot score.", remedy="Use a model.")
 
     def stats(self) -> EngineStats:

@@ -41,6 +41,7 @@ class EchoRunner:
     device = torch.device("cpu")
     layers = (KVShape(num_kv_heads=1, head_dim=1),)
     is_deterministic = True
+    sees_branches = False
     info = SimpleNamespace(eos_ids=(2,))
 
     def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from weft import (
     Candidates,
+    Control,
     Ebnf,
     JsonSchema,
     Program,
@@ -91,6 +92,9 @@ async def generations() -> None:
     assert_type(gen("x", n=8), Candidates[str])
     assert_type(gen("x", n=8, out=Report), Candidates[Report])
     assert_type(gen("x", n=8, out=["a", "b"]), Candidates[str])
+    assert_type(gen("x", lead="It is"), Step[str])
+    assert_type(gen("x", lead=(1, 2), out=Report, n=2), Candidates[Report])
+    assert_type(gen("x", lead=(Control("<tool_call>"), "\n"), out=int), Step[int])
     assert_type(await gen("x", out=Report), Report)
     assert_type(await gen("x", out=Report, n=3), list[Report])
 
@@ -100,6 +104,7 @@ async def chats() -> None:
     assert_type(talk.gen(), Step[str])
     assert_type(talk.gen(out=Report, temperature=0.5), Step[Report])
     assert_type(talk.gen(n=8, out=Report), Candidates[Report])
+    assert_type(talk.gen(lead="It is", out=Report), Step[Report])
     assert_type(talk.gen(out=Literal[1, 2]), Step[Literal[1, 2]])
 
 

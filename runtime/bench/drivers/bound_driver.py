@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["open_driver"]
 
 DTYPES = ("float32", "bfloat16")
-TRIAL_ROWS = 512
+TRIAL_ROWS, NUM_TRIALS = 512, 5
 
 
 class _Bound:
@@ -26,51 +26,77 @@ class _Bound:
     def __init__(self) -> None:
         # Imported by name, because torch's functions are not fully typed.
         self._torch = importlib.import_module("torch")
-        self._shapes: list[tuple[int, int]] = []
+        self._device = "cuda" if self._torch.cuda.is_available() else "cpu"
         self._weights: list[Any] = []
         self._stored: Any = None
+        self._read: Callable[[], object] = self._sum
 
     def load(self, *, model: str, dtype: str, max_context: int, max_batch: int, seed: int) -> str:
         """Make weights of the model's shapes, in the dtype whose products are fastest here."""
         config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
-        self._shapes = _shapes(config)
+        shapes = _shapes(config)
         size = self._torch.tensor([], dtype=getattr(self._torch, _dtype_of(config))).element_size()
-        num_bytes = sum(outputs * inputs for outputs, inputs in self._shapes) * size
-        self._stored = self._torch.ones(num_bytes // 8, dtype=self._torch.int64)
-        trials = {name: self._trial(name) for name in DTYPES}
-        self._weights = self._make(min(trials, key=trials.__getitem__))
+        num_words = sum(outputs * inputs for outputs, inputs in shapes) * size // 8
+        self._stored = self._torch.ones(num_words, dtype=self._torch.int64, device=self._device)
+        if self._device == "cuda":
+            self._read = min((self._sum, self._copy), key=self._best_time)
+        trials = {name: self._trial(self._make(name, shapes[:4])) for name in DTYPES}
+        self._weights = self._make(min(trials, key=trials.__getitem__), shapes)
         return ""
 
     def generate(self, *, prompts: list[list[int]], num_tokens: int) -> float:
         """Seconds that continuations of ``num_tokens`` each take at the least."""
-        prefill_s = self._multiply(sum(map(len, prompts)), len(prompts))
-        return prefill_s + sum(self._read() for _ in range(num_tokens - 1))
+        prefill_s = self._multiply(self._weights, sum(map(len, prompts)), len(prompts))
+        return prefill_s + self._time(self._read, num_tokens - 1)
 
-    def _read(self) -> float:
-        started = time.perf_counter()
-        self._stored.sum().item()
-        return time.perf_counter() - started
+    def _sum(self) -> None:
+        self._stored.sum()
 
-    def _multiply(self, rows: int, head_rows: int) -> float:
+    def _copy(self) -> None:
+        """Moves as many bytes: half are read, half written."""
+        half = len(self._stored) // 2
+        self._stored[:half].copy_(self._stored[half : 2 * half])
+
+    def _multiply(self, weights: list[Any], rows: int, head_rows: int) -> float:
         """Seconds of all products: the layers' with ``rows``, the head's with the last tokens'."""
-        num_rows = [*[rows] * (len(self._weights) - 1), head_rows]
-        pairs = [
-            (self._torch.ones(count, weight.shape[1], dtype=weight.dtype), weight)
-            for count, weight in zip(num_rows, self._weights, strict=True)
-        ]
+        shapes = [*((rows, weight.shape[1]) for weight in weights[:-1])]
+        shapes.append((head_rows, weights[-1].shape[1]))
+        inputs = {shape: self._random(shape, weights[0].dtype) for shape in set(shapes)}
+        linear = self._torch.nn.functional.linear
+
+        def multiply() -> None:
+            for shape, weight in zip(shapes, weights, strict=True):
+                linear(inputs[shape], weight)
+
+        return self._time(multiply)
+
+    def _trial(self, weights: list[Any]) -> float:
+        self._multiply(weights, TRIAL_ROWS, 1)
+        return self._multiply(weights, TRIAL_ROWS, 1)
+
+    def _make(self, name: str, shapes: list[tuple[int, int]]) -> list[Any]:
+        dtype = getattr(self._torch, name)
+        return [self._random(shape, dtype) for shape in shapes]
+
+    def _random(self, shape: tuple[int, int], dtype: Any) -> Any:
+        # Equal numbers would flip fewer bits than a model's, and let a GPU keep a higher clock.
+        return self._torch.randn(shape, dtype=dtype, device=self._device)
+
+    def _best_time(self, work: Callable[[], object]) -> float:
+        return min(self._time(work) for _ in range(NUM_TRIALS))
+
+    def _time(self, work: Callable[[], object], times: int = 1) -> float:
+        """Seconds, all that a GPU was given to do included."""
+        self._finish()
         started = time.perf_counter()
-        for x, weight in pairs:
-            self._torch.nn.functional.linear(x, weight)
+        for _ in range(times):
+            work()
+        self._finish()
         return time.perf_counter() - started
 
-    def _trial(self, name: str) -> float:
-        self._weights = self._make(name)[:4]
-        self._multiply(TRIAL_ROWS, 1)
-        return self._multiply(TRIAL_ROWS, 1)
-
-    def _make(self, name: str) -> list[Any]:
-        dtype = getattr(self._torch, name)
-        return [self._torch.ones(*shape, dtype=dtype) for shape in self._shapes]
+    def _finish(self) -> None:
+        if self._device == "cuda":
+            self._torch.cuda.synchronize()
 
 
 def _shapes(config: Mapping[str, Any]) -> list[tuple[int, int]]:

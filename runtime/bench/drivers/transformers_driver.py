@@ -18,16 +18,19 @@ class _Transformers:
         self._torch = importlib.import_module("torch")
         self._api = importlib.import_module("transformers")
         self._model: Any = None
+        self._device = "cuda" if self._torch.cuda.is_available() else "cpu"
 
     def load(self, *, model: str, dtype: str, max_context: int, max_batch: int, seed: int) -> str:
-        self._model = self._api.AutoModelForCausalLM.from_pretrained(
+        loaded = self._api.AutoModelForCausalLM.from_pretrained(
             model, dtype=getattr(self._torch, dtype)
-        ).eval()
+        )
+        self._model = loaded.to(self._device).eval()
         return str(self._api.__version__)
 
     def generate(self, *, prompts: list[list[int]], num_tokens: int) -> float:
         """Seconds for greedy continuations of ``num_tokens`` each."""
-        inputs = self._torch.tensor(prompts)
+        inputs = self._torch.tensor(prompts, device=self._device)
+        self._finish()
         started = time.perf_counter()
         with self._torch.inference_mode():
             output = self._model.generate(
@@ -38,11 +41,17 @@ class _Transformers:
                 max_new_tokens=num_tokens,
                 pad_token_id=0,
             )
+        self._finish()
         seconds = time.perf_counter() - started
         num_new = output.shape[1] - inputs.shape[1]
         if num_new != num_tokens:
             raise RuntimeError(f"wanted {num_tokens} tokens, got {num_new}")
         return seconds
+
+    def _finish(self) -> None:
+        """Wait for what a GPU was given to do."""
+        if self._device == "cuda":
+            self._torch.cuda.synchronize()
 
 
 def open_driver() -> Mapping[str, Callable[..., object]]:

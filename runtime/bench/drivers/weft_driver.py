@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from weft.programs.request import Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine import Engine, EngineConfig, open_engine
@@ -19,6 +21,9 @@ from weft.runtime.engine.tokenizer import ChatTokenizer
 __all__ = ["open_driver"]
 
 Mode = Literal["default", "torch", "torch-deterministic"]
+
+GPU_KV_BYTES = 8 << 30
+"""Of a GPU, more than the benches fill: the peers have theirs beside it."""
 
 
 class _Weft:
@@ -48,6 +53,7 @@ class _Weft:
             weights=self._weights,
             is_deterministic=self._mode == "torch-deterministic",
             speculation="off",
+            kv_bytes=GPU_KV_BYTES if torch.cuda.is_available() else None,
         )
         if self._mode == "default":
             self._engine = self._runner.run(open_engine(model, config=config, seed=seed))

@@ -184,6 +184,11 @@ class ModelRunner:
         """Positions 0 … ``max_context`` - 1 may be fed."""
         return self.info.max_context
 
+    @property
+    def sees_branches(self) -> bool:
+        """A batch may have ``views``."""
+        return self.path == "native"
+
     def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
         """Logits [R, V] in float32 on the runner's device, after writing the batch's keys and
         values into ``kv``. Blocks until computed on the CPU, not on CUDA."""

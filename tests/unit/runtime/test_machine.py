@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from weft.runtime.machine import cpu_features, cpu_model, has_native_bf16, memory
+from weft.runtime.machine import cpu_features, cpu_model, gpu_name, has_native_bf16, memory
 
 INTEL = "processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu amx_bf16 avx2 sse\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
@@ -46,3 +48,17 @@ def test_memory_is_bounded_by_the_cgroup(
         path.parent.mkdir(parents=True)
         path.write_text(limit)
     assert memory(tmp_path) == wanted
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_gpu_is_named_where_torch_finds_one(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    cuda = SimpleNamespace(is_available=lambda: is_there, get_device_name=lambda: "Abacus G")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert gpu_name() == ("Abacus G" if is_there else "")
+
+
+def test_without_torch_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert gpu_name() == ""

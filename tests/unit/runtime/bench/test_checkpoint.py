@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from tests.support.bench import TINY
-from weft.runtime.bench.checkpoint import M197, MINI_LIKE, Shape, write_checkpoint
+from weft.runtime.bench.checkpoint import M197, MINI_LIKE, QWEN3_1B7, Shape, write_checkpoint
 from weft.runtime.engine.tokenizer import ChatTokenizer
 
 pytestmark = pytest.mark.slow
@@ -52,4 +52,5 @@ def test_shapes_have_the_size_they_are_named_for(tmp_path: Path) -> None:
     weights = load_file(write_checkpoint(tmp_path, TINY, seed=0) / "model.safetensors")
     assert sum(tensor.numel() for tensor in weights.values()) == num_parameters(TINY)
     assert round(num_parameters(M197) / 1e6) == 197
+    assert round(num_parameters(QWEN3_1B7) / 1e9, 1) == 1.7
     assert round(num_parameters(MINI_LIKE) / 1e6, 1) == 4.2

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 
-from tests.support.bench import TINY
+from tests.support.bench import TINY, write_lively
 from weft.runtime.bench.checkpoint import write_checkpoint
 from weft.runtime.bench.drivers.wire import serve
 
+GREEDY = {"do_sample": False, "min_new_tokens": 12, "max_new_tokens": 12, "pad_token_id": 0}
 LIMITS = {"dtype": "auto", "max_context": 64, "max_batch": 4, "seed": 0}
 
 
@@ -118,8 +120,11 @@ def test_bound_multiplies_with_every_weight_but_the_embeddings(tmp_path: Path) -
     assert sum(rows * columns for rows, columns in module._shapes(config)) == expected
 
 
+DRIVERS = ["weft_driver", "transformers_driver", "transformers_cb_driver", "bound_driver"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["weft_driver", "transformers_driver", "bound_driver"])
+@pytest.mark.parametrize("name", DRIVERS)
 def test_engine_in_this_environment_generates_what_is_asked(name: str, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "tiny", TINY, seed=0)
     module = importlib.import_module(f"weft.runtime.bench.drivers.{name}")
@@ -129,3 +134,39 @@ def test_engine_in_this_environment_generates_what_is_asked(name: str, tmp_path:
     assert driver["generate"](prompts=[[20, 21, 22], [30, 31, 32]], num_tokens=3) > 0.0
     if "close" in driver:
         driver["close"]()
+
+
+@pytest.mark.slow
+def test_continuous_batching_says_what_generate_says(tmp_path: Path) -> None:
+    folder = write_lively(tmp_path / "lively")
+    limits = {**LIMITS, "model": str(folder), "dtype": "float32"}
+    batching = open_peer("transformers_cb_driver", "_ContinuousBatching")
+    plain = open_peer("transformers_driver", "_Transformers")
+    batching.load(**limits)
+    plain.load(**limits)
+    for prompts in ([[20, 21, 22], [30, 31, 22], [40, 22]], [[20, 21, 22]]):
+        tokens = batching.continue_greedily(prompts, 12)
+        inputs = [torch.tensor([prompt], device=plain._device) for prompt in prompts]
+        outputs = [plain._model.generate(x, **GREEDY)[0, x.shape[1] :] for x in inputs]
+        assert tokens == [output.tolist() for output in outputs]
+        assert len({tuple(each) for each in tokens}) == len(prompts)
+    batching.close()
+    with pytest.raises(RuntimeError, match="stopped"):
+        batching.continue_greedily([[1]], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_contenders_compute_on_the_gpu(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", TINY, seed=0)
+    limits = {**LIMITS, "model": str(folder), "dtype": "bfloat16"}
+    plain = open_peer("transformers_driver", "_Transformers")
+    bound = open_peer("bound_driver", "_Bound")
+    for peer in (plain, bound):
+        peer.load(**limits)
+    assert plain._model.device.type == "cuda"
+    assert bound._stored.is_cuda and bound._weights[0].is_cuda
+
+
+def open_peer(script: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"weft.runtime.bench.drivers.{script}"), name)()

@@ -15,7 +15,7 @@ from weft.runtime.bench.contender import Contender
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
-from weft.runtime.bench.selection import MODELS
+from weft.runtime.bench.selection import GPU_MODELS, MODELS
 from weft.runtime.testing import ManualClock
 
 Bench = Callable[..., Findings]
@@ -28,13 +28,14 @@ STEP_S = {
     "vllm-bfloat16": 0.06,
     "vllm-float32": 0.02,
 }
+GPU_STEP_S = {"transformers_cb-bfloat16": 0.03}
 
 
 class TimedDriver(FakeDriver):
     """Takes its time on a clock, and for 20 tokens of prompts as long as for a step."""
 
     def __init__(self, peer: str, clock: ManualClock, slowness: float) -> None:
-        super().__init__(peer, STEP_S[peer] * slowness)
+        super().__init__(peer, {**STEP_S, **GPU_STEP_S}[peer] * slowness)
         self._clock = clock
 
     def call(self, operation: str, *, timeout_s: float = 0.0, **arguments: object) -> object:
@@ -46,12 +47,12 @@ class TimedDriver(FakeDriver):
         return num_steps * self.step_s
 
 
-def contenders(_: BenchOptions) -> tuple[list[Contender], list[str]]:
+def contenders(_: BenchOptions, *, has_gpu: bool) -> tuple[list[Contender], list[str]]:
     found = [
         Contender(kind="weft", script="", dtype="auto"),
         Contender(kind="bound", script="", dtype="auto", max_batch=4),
     ]
-    for name in list(STEP_S)[2:]:
+    for name in [*list(STEP_S)[2:], *(GPU_STEP_S if has_gpu else ())]:
         kind, dtype = name.split("-")
         found.append(Contender(kind=kind, script="", dtype=dtype))
     return found, []
@@ -64,14 +65,14 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     def models(place: Path, seed: int, chosen: Sequence[str] = MODELS) -> Iterator[Path]:
         yield from map(Path, chosen)
 
-    def run(slowness: float = 1.0, **options: Any) -> Findings:
+    def run(slowness: float = 1.0, gpu: str = "", **options: Any) -> Findings:
         clock = ManualClock()
 
         def start(contender: Contender) -> Driver:
             return cast(Driver, TimedDriver(contender.name, clock, slowness))
 
         monkeypatch.setattr(engine, "start", start)
-        return engine.bench_engine(BenchOptions(**options), clock=clock.now)
+        return engine.bench_engine(BenchOptions(**options), clock=clock.now, find_gpu=lambda: gpu)
 
     monkeypatch.setattr(engine, "engine_contenders", contenders)
     monkeypatch.setattr(engine, "bench_models", models)
@@ -98,6 +99,31 @@ def test_every_promised_figure_is_a_median_of_five_rounds(bench: Bench, model: s
     assert findings.basis[f"{model}_decode_vs_vllm_bf16_b1"].peer == "vllm-bfloat16"
     assert findings.figures[f"{model}_decode_vs_vllm_b8"] == pytest.approx(2.0)
     assert findings.figures[f"{model}_decode_vs_vllm_bf16_b1"] == pytest.approx(6.0)
+
+
+def test_on_a_gpu_the_largest_model_is_compared_with_continuous_batching(bench: Bench) -> None:
+    figures = bench(gpu="Abacus", models=("qwen3_1b7",)).figures
+    assert figures["qwen3_1b7_decode_b1_vs_bandwidth"] == pytest.approx(0.5)
+    assert figures["qwen3_1b7_prefill_vs_matrix_rate"] == pytest.approx(0.5)
+    assert figures["qwen3_1b7_decode_weft_tokens_per_s_b1"] == pytest.approx(100.0)
+    for batch in (32, 128):
+        name = f"qwen3_1b7_decode_vs_transformers_cb_b{batch}"
+        assert figures[name] == pytest.approx(3.0)
+
+
+def test_without_a_gpu_it_is_refused_before_anything_starts(bench: Bench) -> None:
+    with pytest.raises(InvalidRequest, match="CUDA device"):
+        bench(models=("qwen3_1b7",))
+
+
+def test_everything_is_measured_by_default_and_the_largest_model_on_a_gpu_alone(
+    bench: Bench,
+) -> None:
+    plain, gpu = bench(num_rounds=1), bench(gpu="Abacus", num_rounds=1)
+    assert {row["model"] for row in plain.rows} == set(MODELS)
+    assert {row["model"] for row in gpu.rows} == {*MODELS, *GPU_MODELS}
+    lengths = {row["model"]: row["prompt_tokens"] for row in gpu.rows if row["phase"] == "prefill"}
+    assert lengths == {"mini": 256, "m197": 256, "qwen3_1b7": 2048}
 
 
 def test_in_full_every_workload_is_compared_in_the_checkpoint_s_dtype(bench: Bench) -> None:

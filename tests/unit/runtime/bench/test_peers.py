@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import InvalidRequest
-from weft.runtime.bench.contender import engine_contenders
+from weft.runtime.bench.contender import Contender, engine_contenders
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.peers import find_peer
 
@@ -47,20 +47,37 @@ def test_given_folder_without_environment_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_engine_is_named(tmp_path: Path) -> None:
-    contenders, missing = engine_contenders(BenchOptions(peers_folder=tmp_path))
+    contenders, missing = engine_contenders(BenchOptions(peers_folder=tmp_path), has_gpu=False)
     assert {one.kind for one in contenders} == {"weft", "bound", "transformers"}
     assert len(missing) == 1 and missing[0].startswith("vllm: ") and "make peers" in missing[0]
+
+
+def vllm(options: BenchOptions, *, has_gpu: bool) -> list[Contender]:
+    found, _ = engine_contenders(options, has_gpu=has_gpu)
+    return [one for one in found if one.kind == "vllm"]
 
 
 def test_server_is_one_variant_and_environment_has_its_own_interpreter(tmp_path: Path) -> None:
     python = environment(tmp_path / "vllm")
     served = BenchOptions(peers={"vllm": "http://127.0.0.1:8000"})
-    (server,) = [one for one in engine_contenders(served)[0] if one.kind == "vllm"]
+    (server,) = vllm(served, has_gpu=False)
     assert server.name == "vllm" and server.arguments == ("http://127.0.0.1:8000",)
-    installed = [
-        one
-        for one in engine_contenders(BenchOptions(peers_folder=tmp_path))[0]
-        if one.kind == "vllm"
-    ]
+    installed = vllm(BenchOptions(peers_folder=tmp_path), has_gpu=False)
     assert {one.python for one in installed} == {python}
     assert "vllm-bfloat16" in {one.name for one in installed}
+
+
+def test_on_a_gpu_continuous_batching_races_and_a_peer_for_processors_does_not(
+    tmp_path: Path,
+) -> None:
+    environment(tmp_path / "vllm")
+    found, missing = engine_contenders(BenchOptions(peers_folder=tmp_path), has_gpu=True)
+    assert [one.name for one in found] == [
+        "weft",
+        "bound",
+        "transformers-bfloat16",
+        "transformers_cb-bfloat16",
+    ]
+    assert len(missing) == 1 and "--peer vllm=URL" in missing[0]
+    served = BenchOptions(peers={"vllm": "http://127.0.0.1:8000"})
+    assert len(vllm(served, has_gpu=True)) == 1

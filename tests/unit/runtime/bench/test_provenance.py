@@ -12,6 +12,7 @@ OLD = "model name\t: Abacus 1\nflags\t\t: fpu avx512f avx512_vnni\n"
 def test_machine_names_processor_and_versions() -> None:
     machine = describe_machine(OLD)
     assert machine["cpu"] == "Abacus 1"
+    assert machine["gpu"]
     assert machine["has_native_bf16"] == 0
     assert isinstance(machine["num_cores"], int) and machine["num_cores"] >= 1
     assert machine["python"]

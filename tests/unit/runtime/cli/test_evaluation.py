@@ -10,6 +10,7 @@ import pytest
 
 from weft.errors import CallerError
 from weft.programs.message import Message
+from weft.programs.past import Past
 from weft.programs.request import Delta, Request
 from weft.runtime.cli.evaluation import Evaluation, evaluate, load_problems
 from weft.runtime.engine.protocol import Capabilities, EngineStats
@@ -24,7 +25,7 @@ class KnowsHalf:
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
-    def encode(self, text: str) -> tuple[int, ...]:
+    def encode(self, text: str, *, has_controls: bool = False) -> tuple[int, ...]:
         return tuple(text.encode())
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -46,7 +47,9 @@ class KnowsHalf:
     async def cancel(self, request_id: str, indices: Sequence[int] | None = None) -> None:
         raise NotImplementedError
 
-    async def score(self, prompt: Sequence[int], target: Sequence[int]) -> tuple[float, ...]:
+    async def score(
+        self, prompt: Sequence[int], target: Sequence[int], *, past: Past | None = None
+    ) -> tuple[float, ...]:
         raise NotImplementedError
 
     def stats(self) -> EngineStats:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,12 @@ def test_plain_text_never_holds_a_control_token(text: str) -> None:
     token_ids = TOKENIZER.encode(text)
     assert not CONTROL_IDS & set(token_ids)
     assert TOKENIZER.decode(token_ids) == text
+
+
+def test_text_of_a_template_means_its_control_tokens() -> None:
+    token_ids = TOKENIZER.encode("<tool_call>x<|im_end|>", has_controls=True)
+    tag, end = (TOKENIZER.backend.token_to_id(c) for c in ("<tool_call>", "<|im_end|>"))
+    assert token_ids == (tag, *TOKENIZER.encode("x"), end)
 
 
 @given(texts)
@@ -64,6 +72,22 @@ def test_tool_arguments_are_given_to_the_template() -> None:
     token_ids = tokenizer.render([message], [{"name": "f", "parameters": {}}])
     assert tokenizer.backend.decode(list(token_ids)) == "f;<|im_end|>"
     assert not CONTROL_IDS & set(token_ids)
+
+
+def test_a_chat_is_rendered_anew_when_anything_in_it_changes() -> None:
+    """The last one is remembered by what it says, not by the objects that say it."""
+    fast = build_tokenizer()
+    fast.chat_template = "{{ tools }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    tokenizer = ChatTokenizer(fast)
+    tool: dict[str, object] = {"name": "f"}
+    first = tokenizer.render([Message(role="user", content="x")], [tool])
+    assert tokenizer.render([Message(role="user", content="x")], [dict(tool)]) is first
+    tool["name"] = "g"
+    other = tokenizer.render([Message(role="user", content="x")], [tool])
+    assert "'name': 'g'" in tokenizer.decode(other)
+    assert tokenizer.render([Message(role="user", content="y")], [tool]) != other
+    odd = [Message(role="user", content="x")]
+    assert tokenizer.render(odd, [{"name": Decimal}]) != tokenizer.render(odd, [{"name": Fraction}])
 
 
 def test_a_model_without_a_template_says_so() -> None:

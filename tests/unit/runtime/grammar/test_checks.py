@@ -71,10 +71,19 @@ def test_brackets_in_classes_and_escapes_do_not_nest() -> None:
     check_spec(regex(r"[(]{3}\(\([^)\]]+" * 40), LIMITS)
 
 
+def sequence(*elements: object) -> dict[str, object]:
+    return {"type": "sequence", "elements": [{"type": "const_string", "value": " "}, *elements]}
+
+
 def test_only_small_plain_descriptions_are_cheap() -> None:
     assert is_cheap(choices("yes", "no"))
     assert is_cheap(GrammarSpec(kind="json"))
     assert is_cheap(schema({"type": "object", "properties": {"a": {"type": "integer"}}}))
+    assert is_cheap(tag(sequence({"type": "json_schema", "json_schema": {"type": "integer"}})))
+    assert not is_cheap(tag(sequence({"type": "json_schema", "json_schema": {"$ref": "#"}})))
+    assert not is_cheap(tag(sequence({"type": "regex", "pattern": "a"})))
+    assert not is_cheap(tag({"type": "star", "content": {"type": "const_string", "value": "a"}}))
+    assert not any(map(is_cheap, [tag(sequence("no part")), tag({"type": "or"}), tag(None)]))
     assert not is_cheap(regex("a"))
     assert not is_cheap(schema({"type": "string", "maxLength": 1000}))
     assert not is_cheap(schema({"$ref": "#"}))

@@ -1,19 +1,19 @@
 """Queries with several views against a dense forward that knows every pair by itself.
 
-Shapes: T tokens of all streams together, H query heads, K key-value heads, D head dimension.
+Shapes: T tokens of all streams together, V vocabulary.
 """
 
 from __future__ import annotations
 
 import shutil
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from transformers import PreTrainedModel
 
+from tests.support.dense import dense_forward
 from tests.unit.runtime.engine.model.cases import (
     config_of,
     random_model,
@@ -23,14 +23,11 @@ from tests.unit.runtime.engine.model.cases import (
 from weft.cache.kv_store import KVStore
 from weft.runtime.engine.batch import PackedBatch, Views
 from weft.runtime.engine.model import ModelRunner
-from weft.runtime.engine.model.foreign import AttentionPart, CausalDecoder, DecoderConfig
-from weft.runtime.engine.model.info import head_dim_of
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 CASES = ("llama", "llama-linear", "llama-yarn", "llama-llama3", "qwen2", "qwen3-wide")
 BLOCK_SIZE = 4
-Ints = npt.NDArray[np.int64]
 
 
 class Entry(NamedTuple):
@@ -112,47 +109,6 @@ class Streams:
             distances_TT[token, list(seen)] = list(seen.values())
             is_seen_TT[token, list(seen)] = True
         return dense_forward(model, self.tokens, distances_TT, torch.from_numpy(is_seen_TT))
-
-
-def dense_forward(
-    model: PreTrainedModel, tokens: list[int], distances_TT: Ints, is_seen_TT: torch.Tensor
-) -> torch.Tensor:
-    """Every query is turned once for every key, by their distance."""
-    decoder = cast(CausalDecoder, model)
-    config = cast(DecoderConfig, model.config)
-    size = head_dim_of(config)
-    shape = (len(tokens), -1, size)
-    group = config.num_attention_heads // config.num_key_value_heads
-    distances_1P = torch.arange(int(distances_TT.max()) + 1)[None]
-    with torch.inference_mode():
-        cos_1PD, sin_1PD = decoder.model.rotary_emb(torch.empty(0), distances_1P)
-        # Scaled variants of the angles lengthen what they turn, queries and keys alike.
-        length = float((cos_1PD[0, 0] ** 2 + sin_1PD[0, 0] ** 2).mean() ** 0.5)
-        cos_TTD, sin_TTD = (
-            angles[0][torch.from_numpy(distances_TT)] for angles in (cos_1PD, sin_1PD)
-        )
-        x_TC = decoder.model.embed_tokens(torch.tensor(tokens))
-        for layer in decoder.model.layers:
-            attention = cast(AttentionPart, layer.self_attn)
-            parts = dict(layer.named_children())
-            normed_TC = parts["input_layernorm"](x_TC)
-            q_THD = attention.q_proj(normed_TC).view(shape)
-            k_TKD = attention.k_proj(normed_TC).view(shape)
-            v_THD = attention.v_proj(normed_TC).view(shape).repeat_interleave(group, 1)
-            if hasattr(attention, "q_norm"):
-                q_THD, k_TKD = attention.q_norm(q_THD), attention.k_norm(k_TKD)
-            k_THD = k_TKD.repeat_interleave(group, 1) * length
-            low, high = q_THD.chunk(2, -1)
-            turned_TTHD = (
-                q_THD[:, None] * cos_TTD[:, :, None]
-                + torch.cat((-high, low), -1)[:, None] * sin_TTD[:, :, None]
-            )
-            scores_HTT = torch.einsum("tshd,shd->hts", turned_TTHD, k_THD) * attention.scaling
-            weights_HTT = torch.softmax(scores_HTT.masked_fill(~is_seen_TT, -torch.inf), -1)
-            mixed_THD = torch.einsum("hts,shd->thd", weights_HTT, v_THD)
-            x_TC = x_TC + attention.o_proj(mixed_THD.reshape(len(tokens), -1))
-            x_TC = x_TC + layer.mlp(parts["post_attention_layernorm"](x_TC))
-        return cast(torch.Tensor, decoder.lm_head(decoder.model.norm(x_TC)))
 
 
 def random_tokens(rng: np.random.Generator, count: int) -> list[int]:

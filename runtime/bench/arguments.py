@@ -1,0 +1,202 @@
+"""Tool calls written in one go beside calls whose arguments are decoded in parallel."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.errors import ModelError
+from weft.programs.branch import branch_output, branches_of
+from weft.programs.entry import program
+from weft.programs.generate import GenOptions, order_gen
+from weft.programs.grammar import GrammarSpec
+from weft.programs.heads import HEADS, SKELETON, HeadForm
+from weft.programs.message import ToolCall
+from weft.programs.output import Output
+from weft.programs.parallel_call import call_tool
+from weft.programs.request import Request
+from weft.programs.sampling import Sampling
+from weft.programs.tool_calls import tool_call_tag
+from weft.runtime.bench.bookings import Booking, drawn_bookings, recorded_bookings
+from weft.runtime.bench.engine import BUNDLED
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.options import BenchOptions
+from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.executor import Run
+from weft.tools import ParsedCall, parse_tool_calls
+
+__all__ = ["bench_arguments"]
+
+NUM_BOOKINGS, NUM_WARM = 40, 4
+FORMS: Mapping[str, HeadForm | None] = {"sequential": None, "skeleton": SKELETON, "heads": HEADS}
+"""By contender how it asks for parts; ``None`` has the call written in one go."""
+OPTIONS: GenOptions = {"temperature": 0.0, "max_tokens": 160}
+UNTRAINED = "args4_accuracy: mini has no held-out problems of this kind, so only time is measured"
+
+
+@dataclass(slots=True)
+class _Served:
+    """What one contender did in all rounds."""
+
+    right: set[int] = field(default_factory=set[int])
+    """Bookings whose call was right: greedy, so the same ones in every round."""
+    num_tokens: int = 0
+    latencies: list[float] = field(default_factory=list[float])
+    """Seconds from the request to the whole call."""
+
+
+def bench_arguments(
+    findings: Findings,
+    options: BenchOptions,
+    until: float,
+    *,
+    folder: Path = BUNDLED,
+    num: int = NUM_BOOKINGS,
+) -> None:
+    """Latency of calls with four independent arguments, one at a time, greedily, under the same
+    schemas.
+
+    Figures: ``args4_speedup`` is the time of calls written in one go over that of heads,
+    ``args4_skeleton_speedup`` over that of a skeleton; ``…_accuracy_delta_points`` how many
+    calls of a hundred more are right than in one go; ``args4_ms_…`` are medians of a call.
+
+    Every measurement has a fresh engine with grammars compiled, so prompts are always computed. No
+    round but the first begins after ``until``, of ``time.monotonic``.
+    """
+    recorded = recorded_bookings(folder / "heldout" / "arguments.jsonl", num)
+    bookings = recorded or drawn_bookings(options.seed, num)
+    served = {name: _Served() for name in FORMS}
+
+    def measure(name: str, number: int) -> float:
+        options.say(f"parallel: four arguments, {name}, round {number + 1}")
+        return asyncio.run(_measure(folder, bookings, FORMS[name], served[name]))
+
+    seconds = interleave(
+        list(FORMS),
+        measure,
+        num_rounds=options.rounds,
+        may_go_on=lambda: time.monotonic() < until,
+    )
+    _note(findings, seconds, served, options.rounds)
+    if recorded:
+        _note_accuracy(findings, served, len(bookings))
+    else:
+        findings.missing.append(UNTRAINED)
+
+
+async def _measure(
+    folder: Path, bookings: Sequence[Booking], form: HeadForm | None, served: _Served
+) -> float:
+    """Seconds of all calls, one after the other."""
+    engine = await open_engine(str(folder), config=EngineConfig())
+    try:
+        await _warm(engine, bookings, form)
+        for at, booking in enumerate(bookings):
+            run = await Run.start(ask, booking, form, engine=engine)
+            started = time.perf_counter()
+            call = await run.result()
+            served.latencies.append(time.perf_counter() - started)
+            served.num_tokens += run.usage.num_generated_tokens
+            if call == ToolCall(name=booking.name, arguments=booking.arguments):
+                served.right.add(at)
+        return sum(served.latencies[-len(bookings) :])
+    finally:
+        await engine.close()
+
+
+@program
+async def ask(booking: Booking, form: HeadForm | None) -> ToolCall | None:
+    """The call the model makes; ``None`` where it makes none."""
+    try:
+        if form is not None:
+            return await call_tool(list(booking.messages), booking.tools, form=form, **OPTIONS)
+        options: GenOptions = {**OPTIONS, "tool_schemas": booking.tools}
+        call: ToolCall = await order_gen(list(booking.messages), _whole(booking), None, options)
+        return call
+    except ModelError:
+        return None
+
+
+def _whole(booking: Booking) -> Output[ToolCall]:
+    """One call of any of the tools."""
+
+    def parse(text: str) -> ToolCall:
+        first = next(iter(parse_tool_calls(text).calls), None)
+        if not isinstance(first, ParsedCall):
+            raise ValueError("it is no tool call")
+        return ToolCall(name=first.name, arguments=first.arguments)
+
+    return Output(name="a tool call", grammar=_whole_grammar(booking), parse=parse)
+
+
+def _whole_grammar(booking: Booking) -> GrammarSpec:
+    return tool_call_tag(booking.tools, required=True)
+
+
+async def _warm(engine: Engine, bookings: Sequence[Booking], form: HeadForm | None) -> None:
+    """Compile every grammar, on a prompt that no booking begins with, then serve a few others."""
+    specs = dict.fromkeys(spec for booking in bookings for spec in _grammars(booking, form))
+    sampling = Sampling(temperature=0.0, max_tokens=1)
+    for number, spec in enumerate(specs):
+        request = Request(request_id=f"warm-{number}", prompt=(5,), sampling=sampling, grammar=spec)
+        async with aclosing(engine.submit(request)) as deltas:
+            async for _ in deltas:
+                pass
+    for booking in drawn_bookings(-1, NUM_WARM):
+        await (await Run.start(ask, booking, form, engine=engine)).result()
+
+
+def _grammars(booking: Booking, form: HeadForm | None) -> list[GrammarSpec | None]:
+    if form is None:
+        return [_whole_grammar(booking)]
+    outputs = [form.name_output(tool["name"] for tool in booking.tools)]
+    outputs += [
+        branch_output(branch, form)
+        for tool in booking.tools
+        for branch in branches_of(tool["parameters"], {})
+    ]
+    return [output.grammar for output in outputs]
+
+
+def _note(
+    findings: Findings,
+    seconds: Mapping[str, Sequence[float]],
+    served: Mapping[str, _Served],
+    num_asked: int,
+) -> None:
+    num_rounds = len(seconds["sequential"])
+
+    def note(name: str, value: float) -> None:
+        findings.note(f"args4_{name}", value, num_rounds=num_rounds, num_asked=num_asked)
+
+    note("speedup", median_ratio(seconds, "sequential", "heads"))
+    note("skeleton_speedup", median_ratio(seconds, "sequential", "skeleton"))
+    for name, one in served.items():
+        note(f"ms_{name}", 1e3 * statistics.median(one.latencies))
+        findings.rows.append(
+            {
+                "what": f"four arguments, {name}",
+                "num_rounds": num_rounds,
+                "num_calls": len(one.latencies),
+                "median_ms": 1e3 * statistics.median(one.latencies),
+                "lowest_ms": 1e3 * min(one.latencies),
+                "highest_ms": 1e3 * max(one.latencies),
+                "tokens_per_call": one.num_tokens / len(one.latencies),
+                "num_right": len(one.right),
+            }
+        )
+
+
+def _note_accuracy(findings: Findings, served: Mapping[str, _Served], num: int) -> None:
+    points = {name: 100.0 * len(one.right) / num for name, one in served.items()}
+    figures = findings.figures
+    figures["args4_accuracy_delta_points"] = points["heads"] - points["sequential"]
+    figures["args4_skeleton_accuracy_delta_points"] = points["skeleton"] - points["sequential"]
+    for name, value in points.items():
+        figures[f"args4_accuracy_points_{name}"] = value

@@ -45,7 +45,7 @@ mini: $(DEV_STAMP) ## train the bundled model again, from nothing
 	OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 \
 		-m examples.mini.train --steps 20000 --minutes 60 --compile
 	OMP_NUM_THREADS=1 $(BIN)/python -m examples.mini.train --stage parallel \
-		--steps 20000 --minutes 60 --work build/mini-parallel
+		--steps 20000 --minutes 80 --work build/mini-parallel
 	$(BIN)/python -c 'from weft.runtime.model import MINI, write_checksums; write_checksums(MINI)'
 	$(BIN)/weft model eval mini --skill countdown --n 64
 	$(BIN)/weft model eval mini --n 8

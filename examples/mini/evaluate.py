@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--only", default="", help="ways whose name begins so")
     args = parser.parse_args()
+    torch.set_num_threads(1)  # the products are too small to share
     streams = load(args.model)
     for name, (skill, way) in WAYS.items():
         if name.startswith(args.only):

@@ -6,6 +6,7 @@ Shape suffixes: T tokens, S segments, W lanes.
 # pyright: reportUnknownMemberType=false
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +26,15 @@ from weft.runtime.model import MINI
 from weft.runtime.model.checks import check
 
 PROMPT = [3, 1, 4, 1, 5]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products of one token are too small to share: threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def written_by_reader(num_lanes: int, num_steps: int) -> list[list[int]]:

@@ -24,18 +24,24 @@ from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
 from weft.programs.parallel_call import call_tool
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
+from weft.programs.region_form import Rebuilt, RegionForm
+from weft.programs.regions import FORMS
 from weft.programs.request import Completion
 from weft.programs.retry import Retry
 from weft.programs.signature import Arguments
 from weft.programs.toolstep import ToolStep, tool
+from weft.programs.unfold import gen_regions
+from weft.programs.unfolded import BranchRun, RegionRun, Unfolded
 from weft.programs.verdict import Verdict
 from weft.programs.verify import Verifier, verifier
 
 __all__ = [
+    "FORMS",
     "HEADS",
     "SKELETON",
     "Arguments",
     "Arrival",
+    "BranchRun",
     "Budget",
     "Candidates",
     "Chat",
@@ -51,12 +57,16 @@ __all__ = [
     "Message",
     "Node",
     "Program",
+    "Rebuilt",
     "Regex",
+    "RegionForm",
+    "RegionRun",
     "Retry",
     "Step",
     "StepFunction",
     "ToolCall",
     "ToolStep",
+    "Unfolded",
     "Verdict",
     "Verifier",
     "build_dag",
@@ -68,6 +78,7 @@ __all__ = [
     "draw_svg",
     "from_node_link",
     "gen",
+    "gen_regions",
     "join",
     "pmap",
     "program",

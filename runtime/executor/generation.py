@@ -206,14 +206,23 @@ class Generation(Execution[GenCall]):
         sequence = self._sequences[delta.index]
         sequence.add(delta)
         self._count(sequence, delta)
-        if delta.text or delta.token_ids:
-            self.state.tell_text(self.lineage, delta.index, delta.text, len(delta.token_ids))
+        text = delta.text
+        if delta.finish_reason == "stop" and self.call.keeps_stop:
+            text += self._stop_behind(sequence)
+            sequence.text += text[len(delta.text) :]
+        if text or delta.token_ids:
+            self.state.tell_text(self.lineage, delta.index, text, len(delta.token_ids))
         partial = sequence.partial
         if partial is not None and delta.text and partial.grew(sequence.text):
             self.state.tell_partial(self.lineage, delta.index, partial.value)
         step = self.step
         if delta.finish_reason is not None and is_candidates(step):
             self._arrive(step, sequence)
+
+    def _stop_behind(self, sequence: _Sequence) -> str:
+        """The stop string that ended the sequence: engines draw it and leave it out of the text."""
+        drawn = self.state.engine.decode(sequence.token_ids)[len(sequence.text) :]
+        return next((stop for stop in self.call.sampling.stop if drawn.startswith(stop)), "")
 
     def _count(self, sequence: _Sequence, delta: Delta) -> None:
         """Every sequence has a prompt of its own; what it shares of it counts as cached."""
@@ -274,6 +283,7 @@ class Generation(Execution[GenCall]):
             "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,
+            "keeps_stop": call.keeps_stop,
             "sampling": sampling,
         }
 

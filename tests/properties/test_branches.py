@@ -39,16 +39,15 @@ class Twig:
     """Rounds of the event loop until it is cancelled; None: it may grow."""
 
 
-def twigs(depth: int = 2) -> st.SearchStrategy[Twig]:
+@st.composite
+def twigs(draw: st.DrawFn, depth: int = 2) -> Twig:
     branches = st.lists(twigs(depth - 1), min_size=depth, max_size=3) if depth else st.just([])
-    return st.builds(
-        lambda num_tokens, branches, how, patience: Twig(
-            num_tokens=num_tokens, branches=tuple(branches), how=how, patience=patience
-        ),
-        st.integers(1, 6),
-        branches,
-        st.sampled_from(["text", "shared", "shared", "rotated"]),
-        st.none() | st.none() | st.integers(0, 60),
+    hows: list[Joining] = ["text", "shared", "shared", "rotated"]
+    return Twig(
+        num_tokens=draw(st.integers(1, 6)),
+        branches=tuple(draw(branches)),
+        how=draw(st.sampled_from(hows)),
+        patience=draw(st.none() | st.none() | st.integers(0, 60)),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support.engines import opened
 from tests.support.tiny import build_checkpoint
 from tests.unit.runtime.engine.test_embedded import settled
-from weft.programs import Context, context, gen, gen_regions, join, program
+from weft.programs import Context, GenOptions, context, gen, gen_regions, join, program
 from weft.programs.grammar import GrammarSpec
 from weft.programs.request import Delta, Request
 from weft.runtime.engine import Engine, EngineConfig
@@ -80,8 +80,10 @@ async def drawn_by(
 
 def written(start: Context, name: str, stop: str = "") -> Context:
     """By hand: one generation behind ``start``, and its end where it did not come to it."""
-    stops = {"stop": stop, "keeps_stop": True} if stop else {}
-    return start.write(gen(start, name=name, **GREEDY, **stops))
+    options: GenOptions = {"temperature": 0.0, "max_tokens": 9, "name": name}
+    if stop:
+        options = {**options, "stop": stop, "keeps_stop": True}
+    return start.write(gen(start, **options))
 
 
 async def multiverse(how: str) -> None:

@@ -75,6 +75,7 @@ class Generation(Execution[GenCall]):
         "_prompt",
         "_seed",
         "_sequences",
+        "_tokens",
     )
 
     def __init__(
@@ -85,6 +86,7 @@ class Generation(Execution[GenCall]):
         self._prompt: str | Sequence[Message] = ""
         self._lead: FilledLead = ()
         self._past: Past | None = None
+        self._tokens: tuple[int, ...] = ()
         self._seed: int | None = None
         self._is_stopped = False
         self._is_streaming = False
@@ -126,7 +128,7 @@ class Generation(Execution[GenCall]):
             for index in range(request.n)
         ]
         await self._follow(request)
-        note(self.step, self._completions())
+        note(self.step, self._completions(), request)
         step = self.step
         if is_candidates(step):
             return _chosen_from(step)
@@ -134,13 +136,13 @@ class Generation(Execution[GenCall]):
 
     def _request(self, number: int) -> Request:
         call, state = self.call, self.state
-        self._prompt, tokens, self._past = self._render()
+        self._prompt, self._tokens, self._past = self._render()
         sampling = self._sampling(number)
         self._seed = sampling.seed
         suffix = "" if number == 1 else f"~{number}"
         return Request(
             request_id=f"{state.run_id}/{self.lineage}{suffix}",
-            prompt=tokens,
+            prompt=self._tokens,
             past=self._past,
             sampling=sampling,
             n=call.n or 1,
@@ -268,6 +270,7 @@ class Generation(Execution[GenCall]):
         sampling = {**_fields(call.sampling), "seed": self._seed}
         return {
             "prompt": self._prompt,
+            "tokens": self._tokens,
             "past": None if self._past is None else _tree(self._past),
             "is_raw": call.is_raw,
             "lead": self._lead,

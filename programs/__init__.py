@@ -29,7 +29,7 @@ from weft.programs.request import Completion
 from weft.programs.retry import Retry
 from weft.programs.signature import Arguments
 from weft.programs.token_tree import TokenNode, TokenTree, TreeBranch
-from weft.programs.token_trie import merge
+from weft.programs.token_trie import merge_trajectories
 from weft.programs.toolstep import ToolStep, tool
 from weft.programs.trajectory import Trajectory
 from weft.programs.verdict import Verdict
@@ -78,7 +78,7 @@ __all__ = [
     "from_node_link",
     "gen",
     "join",
-    "merge",
+    "merge_trajectories",
     "pmap",
     "program",
     "race",

@@ -9,7 +9,7 @@ from weft.errors import InvalidRequest
 from weft.programs.context import Context
 from weft.programs.handle import Step
 from weft.programs.token_tree import TokenTree
-from weft.programs.token_trie import merge
+from weft.programs.token_trie import merge_trajectories
 from weft.programs.trajectory import Trajectory, trajectories_of
 
 __all__ = ["export_tree"]
@@ -30,7 +30,7 @@ def export_tree(*written: Context | Step[Any]) -> TokenTree:
             "Nothing was generated that a tree could hold.",
             remedy="Give a gen that has finished, or a Context that one was written in.",
         )
-    return merge(trajectories)
+    return merge_trajectories(trajectories)
 
 
 def _drawn(step: Step[Any]) -> Iterator[Trajectory]:

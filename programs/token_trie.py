@@ -15,13 +15,13 @@ from weft.programs.past import Frame, Placing, Segment
 from weft.programs.token_tree import TokenNode, TokenTree
 from weft.programs.trajectory import Trajectory
 
-__all__ = ["merge"]
+__all__ = ["merge_trajectories"]
 
 Place = tuple[tuple[int, ...], Placing]
 """The cells that a cell follows, and how several are joined."""
 
 
-def merge(trajectories: Iterable[Trajectory]) -> TokenTree:
+def merge_trajectories(trajectories: Iterable[Trajectory]) -> TokenTree:
     """One tree that holds them all: every token sees the same tokens from the same distances as in
     its own trajectory.
 

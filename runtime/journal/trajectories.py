@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from weft.errors import InvalidRequest, JournalCorrupt
 from weft.programs.past import Past, Placing, Segment
 from weft.programs.token_tree import TokenTree
-from weft.programs.token_trie import merge
+from weft.programs.token_trie import merge_trajectories
 from weft.programs.trajectory import Trajectory
 from weft.runtime.journal.record import StepRecord
 
@@ -28,7 +28,7 @@ def tree_of(steps: Iterable[StepRecord]) -> TokenTree:
         raise InvalidRequest(
             "No finished generation is recorded.", remedy="Choose a run that generated something."
         )
-    return merge(trajectories)
+    return merge_trajectories(trajectories)
 
 
 class _Past(TypedDict):

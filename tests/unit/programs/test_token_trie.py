@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from weft.errors import InvalidRequest
-from weft.programs import TokenNode, Trajectory, merge
+from weft.programs import TokenNode, Trajectory, merge_trajectories
 from weft.programs.past import Past, Placing, Segment
 
 
@@ -35,7 +35,9 @@ def node(tokens: tuple[int, ...], *parents: int, by: tuple[str, ...] = ()) -> To
 
 
 def test_samples_of_one_prompt() -> None:
-    tree = merge([drew("a", (1, 2), (3, 4, 5)), drew("b", (1, 2), (3, 6)), drew("c", (9,), (1,))])
+    tree = merge_trajectories(
+        [drew("a", (1, 2), (3, 4, 5)), drew("b", (1, 2), (3, 6)), drew("c", (9,), (1,))]
+    )
     assert tree.nodes == (
         node((1, 2)),
         node((3,), 0, by=("a", "b")),
@@ -48,7 +50,9 @@ def test_samples_of_one_prompt() -> None:
 
 def test_turns_of_an_agent_are_one_line() -> None:
     """What one turn drew is given to the next; it counts where it was drawn."""
-    tree = merge([drew("second", (1, 2, 3, 4, 5), (6,)), drew("first", (1, 2), (3, 4))])
+    tree = merge_trajectories(
+        [drew("second", (1, 2, 3, 4, 5), (6,)), drew("first", (1, 2), (3, 4))]
+    )
     assert tree.nodes == (
         node((1, 2)),
         node((3, 4), 0, by=("first",)),
@@ -59,7 +63,7 @@ def test_turns_of_an_agent_are_one_line() -> None:
 
 def test_log_probabilities_come_from_the_first_that_knows_them() -> None:
     silent = Trajectory(source="silent", prompt=(1,), tokens=(2, 3))
-    tree = merge([silent, drew("a", (1,), (2,))])
+    tree = merge_trajectories([silent, drew("a", (1,), (2,))])
     assert tree.nodes == (
         node((1,)),
         node((2,), 0, by=("silent", "a")),
@@ -75,7 +79,7 @@ def past(*tokens: tuple[int, ...], placing: Placing = "shared") -> Past:
 
 def test_branches_of_a_join_stay_apart_and_take_in_what_was_drawn() -> None:
     """Both begin with a 2, which the stream behind them saw twice."""
-    tree = merge(
+    tree = merge_trajectories(
         [
             drew("left", (1, 2), (3, 0)),
             drew("right", (1, 2), (4,)),
@@ -97,20 +101,20 @@ def test_branches_of_a_join_stay_apart_and_take_in_what_was_drawn() -> None:
 
 
 def test_equal_branches_are_there_as_often_as_they_were_seen() -> None:
-    tree = merge([drew("end", (5,), (6,), past((2,), (2,)))])
+    tree = merge_trajectories([drew("end", (5,), (6,), past((2,), (2,)))])
     assert [one.tokens for one in tree.nodes] == [(1,), (2,), (2,), (5,), (6,)]
     assert tree.nodes[3].parents == (1, 2)
 
 
 def test_joins_of_the_same_branches_share_them() -> None:
     asked = past((2, 3), (4,), placing="rotated")
-    tree = merge([drew("x", (5,), (6,), asked), drew("y", (7,), (8,), asked)])
+    tree = merge_trajectories([drew("x", (5,), (6,), asked), drew("y", (7,), (8,), asked)])
     assert [one.tokens for one in tree.nodes] == [(1,), (2, 3), (4,), (5,), (6,), (7,), (8,)]
 
 
 def test_what_is_laid_in_another_order_shares_nothing() -> None:
     one, other = past((2, 3), (4,), placing="rotated"), past((4,), (2, 3), placing="rotated")
-    tree = merge([drew("x", (5,), (6,), one), drew("y", (5,), (8,), other)])
+    tree = merge_trajectories([drew("x", (5,), (6,), one), drew("y", (5,), (8,), other)])
     assert [each.tokens for each in tree.nodes][5:] == [(1,), (4,), (2, 3), (5,), (8,)]
     frames = tree.frames()
     assert frames[3].starts == {0: 0, 1: 1, 2: 3}
@@ -126,7 +130,7 @@ def test_a_branch_that_goes_on_behind_others_keeps_its_place() -> None:
         Segment(tokens=(4,), parents=(1,)),
     )
     asked = Past(segments=segments, parents=(2, 3), placing="rotated")
-    tree = merge([drew("x", (5,), (6,), asked)])
+    tree = merge_trajectories([drew("x", (5,), (6,), asked)])
     assert [one.tokens for one in tree.nodes] == [(1,), (2,), (3,), (4,), (5,), (6,)]
     assert tree.frames()[4] == asked.frames[-1]
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
 
 from tests.properties.strategies import token_runs
-from tests.support.dense import packed_past
+from tests.support.dense import dense_forward, packed_past
+from tests.support.tiny import build_checkpoint
 from weft.programs import TokenTree, Trajectory, merge_trajectories
 from weft.programs.past import Past, Placing, Segment
-from weft.runtime.rollout import dense, distances, visibility
+from weft.runtime.engine import EngineConfig, open_engine
+from weft.runtime.rollout import dense, distances, recompute, visibility
 
 pytestmark = pytest.mark.slow
 
@@ -66,9 +73,12 @@ def test_lines_are_packed_by_the_naive_definition(pairs: list[tuple[Line, Line]]
     tree = merge_trajectories(drawn(pairs, [None] * len(pairs)))
     prefixes = {(*p, *t)[:end] for p, t in pairs for end in range(1, len((*p, *t)) + 1)}
     packed = dense(tree)
+    tokens: list[int] = packed.tokens_T.tolist()
+    before_each: list[int] = packed.previous_T.tolist()
     prefix_T: list[Line] = []
-    for token, previous in zip(packed.tokens_T.tolist(), packed.previous_T.tolist(), strict=True):
-        prefix_T.append((*(prefix_T[previous] if previous >= 0 else ()), token))
+    for token, previous in zip(tokens, before_each, strict=True):
+        before: Line = prefix_T[previous] if previous >= 0 else ()
+        prefix_T.append((*before, token))
     assert len(prefix_T) == len(prefixes) and set(prefix_T) == prefixes
     assert packed.positions_T is not None
     assert packed.positions_T.tolist() == [len(prefix) - 1 for prefix in prefix_T]
@@ -88,7 +98,7 @@ def test_lines_are_packed_by_the_naive_definition(pairs: list[tuple[Line, Line]]
 def views(tokens: Sequence[int], is_seen_TT: object, distances_TT: object) -> list[View]:
     """Of every token of a row."""
     return [
-        Counter((tokens[at], int(distance[at])) for at in np.flatnonzero(seen))
+        Counter((tokens[at], int(distance[at])) for at in np.flatnonzero(seen).tolist())
         for seen, distance in zip(np.asarray(is_seen_TT), np.asarray(distances_TT), strict=True)
     ]
 
@@ -153,3 +163,31 @@ def test_branches_go_on_from_what_the_tree_says(
             cut = len(tokens) - len(node.tokens)
             alone = Trajectory(source="", past=past, prompt=tokens[:cut], tokens=tokens[cut:])
             assert views_alone(alone) == wanted
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_each_branch_by_itself_is_as_likely_as_in_one_forward(tmp_path: Path) -> None:
+    folder = str(build_checkpoint(tmp_path, head_dim=16))
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with asyncio.Runner() as runner:
+        config = EngineConfig(kv_bytes=1 << 20, max_running=16, max_batch_tokens=64)
+        engine = runner.run(open_engine(folder, config=config))
+
+        @settings(max_examples=25)
+        @given(lines(), shared_pasts(["shared", "rotated"]))
+        def compare(pairs: list[tuple[Line, Line]], given_pasts: list[Past | None]) -> None:
+            tree = merge_trajectories(drawn(pairs, given_pasts[: len(pairs)]))
+            packed = dense(tree)
+            logits_TV = dense_forward(
+                model, packed.tokens_T.tolist(), distances(tree), torch.from_numpy(visibility(tree))
+            )
+            rows_TV = logits_TV.double().log_softmax(-1).numpy()[packed.previous_T]
+            wanted_T = rows_TV[np.arange(tree.num_tokens), packed.tokens_T]
+            wanted_T[packed.weights_T == 0] = np.nan
+            got_T = runner.run(recompute(tree, engine))
+            np.testing.assert_allclose(got_T, wanted_T, atol=1e-4)
+
+        try:
+            compare()
+        finally:
+            runner.run(engine.close())

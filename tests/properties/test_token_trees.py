@@ -54,6 +54,19 @@ def pasts(draw: st.DrawFn, placings: Sequence[Placing]) -> Past:
     return Past(segments=tuple(segments), parents=tuple(parents), placing=placing)
 
 
+@st.composite
+def rearranged(draw: st.DrawFn) -> Past:
+    """The same few branches laid end to end in any order, one of which may have gone on."""
+    branches = draw(st.permutations([(0, 1), (1,), (0, 0)]))
+    segments = [Segment(tokens=(1, 0))]
+    segments += [Segment(tokens=branch, parents=(0,)) for branch in branches]
+    longer = draw(st.integers(0, 3))
+    if longer:
+        segments.append(Segment(tokens=(1, 1), parents=(longer,)))
+    ends = tuple(at for at in range(1, len(segments)) if at != longer)
+    return Past(segments=tuple(segments), parents=ends, placing="rotated")
+
+
 def drawn(pairs: Sequence[tuple[Line, Line]], given: Sequence[Past | None]) -> list[Trajectory]:
     return [
         Trajectory(source=str(at), past=past, prompt=prompt, tokens=tokens)
@@ -64,6 +77,8 @@ def drawn(pairs: Sequence[tuple[Line, Line]], given: Sequence[Past | None]) -> l
 def shared_pasts(placings: Sequence[Placing]) -> st.SearchStrategy[list[Past | None]]:
     """A few, met again and again: as many as there may be lines."""
     few = st.lists(st.none() | pasts(placings), min_size=1, max_size=3)
+    if "rotated" in placings:
+        few |= st.lists(rearranged(), min_size=2, max_size=3)
     return few.flatmap(lambda found: st.lists(st.sampled_from(found), min_size=6, max_size=6))
 
 

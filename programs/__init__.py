@@ -21,6 +21,8 @@ from weft.programs.function import StepFunction, step
 from weft.programs.generate import GenOptions, gen
 from weft.programs.handle import Step
 from weft.programs.heads import HEADS, SKELETON, HeadForm
+from weft.programs.hogwild import HogwildLane, HogwildTeam, hogwild
+from weft.programs.lane import Layout
 from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
 from weft.programs.parallel_call import call_tool
@@ -50,7 +52,10 @@ __all__ = [
     "Ebnf",
     "GenOptions",
     "HeadForm",
+    "HogwildLane",
+    "HogwildTeam",
     "JsonSchema",
+    "Layout",
     "Lead",
     "Message",
     "Node",
@@ -77,6 +82,7 @@ __all__ = [
     "export_tree",
     "from_node_link",
     "gen",
+    "hogwild",
     "join",
     "merge_trajectories",
     "pmap",

@@ -9,7 +9,7 @@ them saw both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weft.programs.past import Frame, Placing, Segment
 from weft.programs.token_tree import TokenNode, TokenTree
@@ -28,6 +28,7 @@ def merge_trajectories(trajectories: Iterable[Trajectory]) -> TokenTree:
     A token that several drew is there once, with all of them as its sources and the log-probability
     of the first that knows it. Two ``rotated`` joins that lay the same branches in different orders
     share nothing.
+    One that cannot be computed again makes a tree that cannot.
     """
     # Joins first: they say which branches are apart. Larger ones hold more of them.
     ordered = sorted(trajectories, key=lambda one: -len(one.past.segments) if one.past else 0)
@@ -38,7 +39,8 @@ def merge_trajectories(trajectories: Iterable[Trajectory]) -> TokenTree:
         tree, places = trie.compress()
         broken = {at for at, one in enumerate(packed) if not one.is_kept(tree, places)}
         if not broken:
-            return tree
+            reasons = dict.fromkeys(one.why_not for one in ordered if one.why_not)
+            return replace(tree, why_not=" ".join(reasons))
         assert not broken & apart, "what shares nothing stands as it stood"
         apart |= broken
 

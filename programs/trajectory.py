@@ -8,7 +8,9 @@ from weft.errors import InvalidRequest
 from weft.programs.past import Past
 from weft.programs.request import Completion, Request
 
-__all__ = ["Trajectory", "trajectories_of"]
+__all__ = ["LANES_SAW_EACH_OTHER", "Trajectory", "trajectories_of"]
+
+LANES_SAW_EACH_OTHER = "Lanes read each other's tokens as they were written, which no tree says."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Trajectory:
     """Of every token drawn, from the raw logits; empty where nobody asked for them."""
     behaviours: tuple[float, ...] = ()
     """As ``logprobs``, under the distribution that was really drawn from."""
+    why_not: str = ""
+    """Why its log-probabilities cannot be computed again; empty: they can."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -48,15 +52,17 @@ class Trajectory:
 def trajectories_of(
     source: str, request: Request, completions: tuple[Completion, ...]
 ) -> list[Trajectory]:
-    """Of every sequence of a Request that drew tokens."""
+    """Of every sequence of a Request that drew tokens. A lane's turn stands behind what its team
+    has in common, without what was written since."""
     return [
         Trajectory(
             source=source if request.n == 1 else f"{source}[{one.index}]",
             past=request.past,
-            prompt=request.prompt,
+            prompt=request.context if request.lane else request.prompt,
             tokens=one.token_ids,
             logprobs=tuple(entry.logprob for entry in one.logprobs),
             behaviours=tuple(entry.behaviour for entry in one.logprobs),
+            why_not=LANES_SAW_EACH_OTHER if request.lane else "",
         )
         for one in completions
         if one.token_ids

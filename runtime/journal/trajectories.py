@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NotRequired
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -11,7 +12,7 @@ from weft.errors import InvalidRequest, JournalCorrupt
 from weft.programs.past import Past, Placing, Segment
 from weft.programs.token_tree import TokenTree
 from weft.programs.token_trie import merge_trajectories
-from weft.programs.trajectory import Trajectory
+from weft.programs.trajectory import LANES_SAW_EACH_OTHER, Trajectory
 from weft.runtime.journal.record import StepRecord
 
 __all__ = ["tree_of"]
@@ -37,9 +38,14 @@ class _Past(TypedDict):
     placing: Placing
 
 
+class _Lane(TypedDict):
+    shared: tuple[int, ...]
+
+
 class _Asked(TypedDict):
     tokens: tuple[int, ...]
     past: _Past | None
+    lane: NotRequired[_Lane | None]
     n: int | None
 
 
@@ -61,14 +67,16 @@ def _trajectories(step: StepRecord) -> Iterator[Trajectory]:
             remedy="Record the run anew.",
         ) from error
     past = Past(**asked["past"]) if asked["past"] else None
+    lane = asked.get("lane")
     for one in wrote:
         if one["token_ids"]:
             suffix = f"[{one['index']}]" if (asked["n"] or 1) > 1 else ""
             yield Trajectory(
                 source=f"{step.lineage}{suffix}",
                 past=past,
-                prompt=asked["tokens"],
+                prompt=(*lane["shared"], *asked["tokens"]) if lane else asked["tokens"],
                 tokens=one["token_ids"],
                 logprobs=tuple(logprob for logprob, _, _ in one["logprobs"]),
                 behaviours=tuple(behaviour for _, _, behaviour in one["logprobs"]),
+                why_not=LANES_SAW_EACH_OTHER if lane else "",
             )

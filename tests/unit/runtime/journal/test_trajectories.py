@@ -73,3 +73,11 @@ def test_records_without_a_generation() -> None:
         tree_of([replace(BRANCH, kind="step")])
     with pytest.raises(JournalCorrupt, match="'run/gen' does not say"):
         tree_of([replace(BRANCH, input_json='{"prompt": "abc"}')])
+
+
+def test_lanes_are_marked() -> None:
+    asked = {"tokens": [3], "past": None, "lane": {"shared": [1, 2], "index": 0}, "n": None}
+    lane = recorded("run/lane1", asked, [{"index": 0, "token_ids": [4], "logprobs": []}])
+    tree = tree_of([BRANCH, lane])
+    assert "Lanes read each other" in tree.why_not
+    assert tree.nodes[-1] == TokenNode(tokens=(4,), parents=(0,), sources=("run/lane1",))

@@ -8,9 +8,7 @@ from weft.errors import InvalidRequest
 from weft.programs.past import Past
 from weft.programs.request import Completion, Request
 
-__all__ = ["LANES_SAW_EACH_OTHER", "Trajectory", "trajectories_of"]
-
-LANES_SAW_EACH_OTHER = "Lanes read each other's tokens as they were written, which no tree says."
+__all__ = ["Trajectory", "trajectories_of", "why_lanes_are_not"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +60,17 @@ def trajectories_of(
             tokens=one.token_ids,
             logprobs=tuple(entry.logprob for entry in one.logprobs),
             behaviours=tuple(entry.behaviour for entry in one.logprobs),
-            why_not=LANES_SAW_EACH_OTHER if request.lane else "",
+            why_not=why_lanes_are_not(request.lane.team.has_insertions) if request.lane else "",
         )
         for one in completions
         if one.token_ids
     ]
+
+
+def why_lanes_are_not(has_insertions: bool) -> str:
+    """Why the log-probabilities of a team's lanes cannot be computed again, as ``why_not`` says it.
+    ``has_insertions``: they were given step heads or questions while they wrote."""
+    why_not = "Lanes read each other's tokens as they were written, which no tree says."
+    if has_insertions:
+        why_not += " What they were given meanwhile counts as drawn."
+    return why_not

@@ -305,8 +305,13 @@ def _fields(value: Sampling | Completion) -> dict[str, object]:
 def _place(lane: Lane) -> dict[str, object]:
     """Which lane of which team; what it saw of the others is not known any more."""
     team = lane.team
-    shared = team.shared
-    return {"team": team.team_id, "layout": team.layout, "shared": shared, "index": lane.index}
+    return {
+        "team": team.team_id,
+        "layout": team.layout,
+        "shared": team.shared,
+        "has_insertions": team.has_insertions,
+        "index": lane.index,
+    }
 
 
 def _tree(past: Past) -> dict[str, object]:

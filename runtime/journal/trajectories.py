@@ -12,7 +12,7 @@ from weft.errors import InvalidRequest, JournalCorrupt
 from weft.programs.past import Past, Placing, Segment
 from weft.programs.token_tree import TokenTree
 from weft.programs.token_trie import merge_trajectories
-from weft.programs.trajectory import LANES_SAW_EACH_OTHER, Trajectory
+from weft.programs.trajectory import Trajectory, why_lanes_are_not
 from weft.runtime.journal.record import StepRecord
 
 __all__ = ["tree_of"]
@@ -40,6 +40,7 @@ class _Past(TypedDict):
 
 class _Lane(TypedDict):
     shared: tuple[int, ...]
+    has_insertions: bool
 
 
 class _Asked(TypedDict):
@@ -78,5 +79,5 @@ def _trajectories(step: StepRecord) -> Iterator[Trajectory]:
                 tokens=one["token_ids"],
                 logprobs=tuple(logprob for logprob, _, _ in one["logprobs"]),
                 behaviours=tuple(behaviour for _, _, behaviour in one["logprobs"]),
-                why_not=LANES_SAW_EACH_OTHER if lane else "",
+                why_not=why_lanes_are_not(lane["has_insertions"]) if lane else "",
             )

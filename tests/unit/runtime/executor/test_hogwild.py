@@ -236,5 +236,6 @@ async def test_what_lanes_wrote_is_exported_as_what_cannot_be_computed_again(
     written = [engine.decode(node.tokens) for node in tree.nodes if node.is_generated]
     assert written == texts
     assert "Lanes read each other" in tree.why_not
+    assert "counts as drawn" not in tree.why_not
     with pytest.raises(InvalidRequest, match="cannot be computed again"):
         await recompute(tree, engine)

@@ -76,8 +76,10 @@ def test_records_without_a_generation() -> None:
 
 
 def test_lanes_are_marked() -> None:
-    asked = {"tokens": [3], "past": None, "lane": {"shared": [1, 2], "index": 0}, "n": None}
+    place = {"shared": [1, 2], "has_insertions": True, "index": 0}
+    asked = {"tokens": [3], "past": None, "lane": place, "n": None}
     lane = recorded("run/lane1", asked, [{"index": 0, "token_ids": [4], "logprobs": []}])
     tree = tree_of([BRANCH, lane])
     assert "Lanes read each other" in tree.why_not
+    assert "given meanwhile counts as drawn" in tree.why_not
     assert tree.nodes[-1] == TokenNode(tokens=(4,), parents=(0,), sources=("run/lane1",))

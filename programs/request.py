@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from weft.errors import InvalidRequest
 from weft.programs.grammar import GrammarSpec
+from weft.programs.lane import Lane
 from weft.programs.past import Past
 from weft.programs.sampling import MAX_BRANCHES, Sampling
 
@@ -34,6 +35,8 @@ class Request:
     """Token ids; never empty."""
     past: Past | None = None
     """What the prompt goes on from; None: it is the beginning."""
+    lane: Lane | None = None
+    """The stream goes on where this lane of a team ends, and sees the other lanes."""
     sampling: Sampling
     n: int = 1
     """Sequences wanted. Sequence ``i`` draws with the seed ``branch_seed(seed, i)``."""
@@ -51,6 +54,8 @@ class Request:
     @property
     def context(self) -> tuple[int, ...]:
         """All tokens that are seen before the first generated one."""
+        if self.lane is not None:
+            return (*self.lane.team.shared, *self.prompt)
         if self.past is None:
             return self.prompt
         seen = (token for segment in self.past.segments for token in segment.tokens)
@@ -63,9 +68,23 @@ class Request:
             raise InvalidRequest(
                 f"n is {self.n!r}.", remedy=f"It must be between 1 and {MAX_BRANCHES}."
             )
+        if self.lane is not None:
+            self._check_lane(self.lane)
         if self.stream_every < 0:
             raise InvalidRequest(
                 f"stream_every is {self.stream_every!r}.", remedy="It must be at least 0."
+            )
+
+    def _check_lane(self, lane: Lane) -> None:
+        if self.n != 1 or self.past is not None:
+            raise InvalidRequest(
+                "A lane writes several sequences, or behind branches.",
+                remedy="A Request of a lane has n=1 and no past.",
+            )
+        if lane.team.has_insertions and (self.grammar or self.sampling.logprobs is not None):
+            raise InvalidRequest(
+                "A lane is given text while it writes, and has a grammar or log-probabilities.",
+                remedy="Neither knows that text: leave out step_head and question.",
             )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from weft.cache import Namespace
 from weft.errors import InvalidRequest, UnsupportedFeature
+from weft.programs.lane import Lane
 from weft.programs.request import Request
 from weft.programs.seeds import branch_seed, step_seed
 from weft.runtime.engine.chains import Chain, chains_of
@@ -37,6 +38,8 @@ class Admission:
     pool_tokens: int
     """Tokens that the pool holds."""
     block_size: int
+    max_running: int
+    """Sequences that may run at once."""
     sees_branches: bool
     """The model's path computes views of several tables."""
     default_seed: int
@@ -81,6 +84,9 @@ class Admission:
 
     def _add_sequences(self, job: Job) -> None:
         request, past = job.request, job.request.past
+        if request.lane is not None:
+            self._add_lane(job, request.lane)
+            return
         if past is None:
             job.sequences = [self._sequence(job, index) for index in range(request.n)]
             return
@@ -94,6 +100,37 @@ class Admission:
         if job.score_from is not None:
             job.score_from += len(own.tokens) - len(request.prompt)
         job.sequences = [self._sequence(job, index, own) for index in range(request.n)]
+
+    def _add_lane(self, job: Job, lane: Lane) -> None:
+        """With what computes the prompt of its team, should it be the first to come."""
+        job.sequences = [self._sequence(job, 0)]
+        shared = self._sequence(job, -1)
+        shared.is_silent = True
+        shared.tokens = list(lane.team.shared)
+        shared.num_prompt = job.num_behind = len(shared.tokens)
+        job.helpers = [shared]
+        job.lane_tokens = self._lane_tokens(lane)
+
+    def _lane_tokens(self, lane: Lane) -> int:
+        """The room of a lane. Raises: InvalidRequest, UnsupportedFeature."""
+        team, size = lane.team, self.block_size
+        self._check_sight()
+        self._check_tokens("team's prompt", team.shared)
+        if team.max_lanes > self.max_running:
+            raise InvalidRequest(
+                f"A team of {team.max_lanes} lanes.",
+                remedy=f"The engine runs {self.max_running} sequences: see EngineConfig.",
+            )
+        num_shared = len(team.shared)
+        in_pool = (self.pool_tokens - num_shared - size) // team.max_lanes // size * size
+        most = min((self.window - num_shared) // team.max_lanes, in_pool)
+        if most < (team.lane_tokens or 2):
+            raise InvalidRequest(
+                f"{team.max_lanes} lanes of {team.lane_tokens} tokens behind {num_shared}.",
+                remedy=f"There is room for {max(0, most)} tokens in each: shorten the prompt, or"
+                " have fewer lanes.",
+            )
+        return team.lane_tokens or most
 
     def _sequence(self, job: Job, index: int, chain: Chain | None = None) -> Sequence:
         request = job.request
@@ -131,12 +168,7 @@ class Admission:
         past = request.past
         end, num_tokens = len(request.prompt), len(request.prompt)
         if past is not None:
-            if not self.sees_branches:
-                raise UnsupportedFeature(
-                    "The Request goes on from branches, which the model's path cannot join here.",
-                    remedy="Join them as text, or use a Llama, Mistral, Qwen2 or Qwen3 model on a"
-                    " processor with a C++ compiler: `weft doctor` says what is missing.",
-                )
+            self._check_sight()
             for segment in past.segments:
                 self._check_tokens("past", segment.tokens)
             end += past.frames[-1].end
@@ -146,6 +178,14 @@ class Admission:
         if room < 0:
             raise self._too_long(len(request.context))
         return room
+
+    def _check_sight(self) -> None:
+        if not self.sees_branches:
+            raise UnsupportedFeature(
+                "The Request sees branches or lanes, which the model's path cannot do here.",
+                remedy="Join branches as text, or use a Llama, Mistral, Qwen2 or Qwen3 model on a"
+                " processor with a C++ compiler: `weft doctor` says what is missing.",
+            )
 
     def _too_long(self, num_tokens: int) -> InvalidRequest:
         return InvalidRequest(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
-from weft.errors import EngineOverloaded, WeftError
+from weft.errors import EngineOverloaded, InvalidRequest, WeftError
+from weft.programs.lane import Lane
 from weft.programs.request import Delta
 from weft.runtime.engine.advance import finish, take_delta
 from weft.runtime.engine.planner import Planner
 from weft.runtime.engine.sequence import Job, Sequence
 from weft.runtime.engine.stream import Delivery, deliver
+from weft.runtime.engine.team import Team
 
 __all__ = ["Desk"]
 
@@ -17,9 +20,18 @@ __all__ = ["Desk"]
 class Desk:
     """Knows every open Job and gathers what is to be sent. Owned by the engine's thread."""
 
-    def __init__(self, planner: Planner, max_waiting: int) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        max_waiting: int,
+        *,
+        encode: Callable[[str], Seq[int]],
+        decode: Callable[[Seq[int]], str],
+    ) -> None:
         self._planner = planner
         self._max_waiting = max_waiting
+        self._encode = encode
+        self._decode = decode
         self._jobs: dict[str, Job] = {}
         self._deltas: dict[Job, list[Delta]] = {}
         self._errors: dict[Job, WeftError] = {}
@@ -39,13 +51,38 @@ class Desk:
                 finish(sequence, "cancelled")
             return
         self._jobs[job.request.request_id] = job
+        if job.request.lane is not None:
+            self._open_lane(job, job.request.lane)
+            return
         for helper in job.helpers:
             self._planner.add(helper)
         first, *job.unforked = job.sequences
         self._planner.add(first)
 
+    def _open_lane(self, job: Job, lane: Lane) -> None:
+        """Let a lane write; its team is there from the first one on, until it is cancelled."""
+        teams, spec = self._planner.teams, lane.team
+        [helper], job.helpers = job.helpers, []
+        team = teams.get(spec.team_id)
+        is_new = team is None
+        team = team or Team(spec, helper, job.lane_tokens, encode=self._encode, decode=self._decode)
+        try:
+            team.take(job.sequences[0])
+        except InvalidRequest as error:
+            self._errors[job] = error
+            finish(job.sequences[0], "cancelled")
+            self._forget_if_done(job)
+            return
+        if is_new:
+            teams[spec.team_id] = team
+            self._planner.add(helper)
+
     def cancel(self, request_id: str, indices: Seq[int] | None) -> None:
-        """End open sequences; unknown requests and indices are ignored."""
+        """End open sequences, or a team with all that its lanes write; unknown requests, teams and
+        indices are ignored."""
+        team = self._planner.teams.get(request_id)
+        if team is not None:
+            self._disband(team)
         job = self._jobs.get(request_id)
         if job is None:
             return
@@ -54,6 +91,11 @@ class Desk:
                 self._withdraw(sequence)
                 finish(sequence, "cancelled")
                 self.note(sequence)
+
+    def _disband(self, team: Team) -> None:
+        for sequence in list(team.writing):
+            self.cancel(sequence.job.request.request_id, None)
+        self._planner.disband(team)
 
     def note(self, sequence: Sequence) -> None:
         """Gather the sequence's next Delta, if one is due."""

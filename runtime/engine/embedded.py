@@ -73,6 +73,7 @@ class EmbeddedEngine:
             window=runner.max_context,
             pool_tokens=(num_blocks - 1) * config.block_size,
             block_size=config.block_size,
+            max_running=config.max_running,
             sees_branches=runner.sees_branches,
             end_ids=frozenset(runner.info.eos_ids),
             default_seed=seed,
@@ -98,6 +99,8 @@ class EmbeddedEngine:
                 clock=clock,
             ),
             inbox=self._inbox,
+            encode=tokenizer.encode,
+            decode=tokenizer.decode,
         )
         self._thread = Thread(target=self._loop.run, name="weft-engine", daemon=True)
         self._thread.start()
@@ -169,7 +172,7 @@ class EmbeddedEngine:
     def stats(self) -> EngineStats:
         loop, planner = self._loop, self._loop.planner
         return EngineStats(
-            num_running=len(planner.running),
+            num_running=len(planner.running) + planner.num_lanes,
             num_waiting=len(planner.waiting),
             num_blocks=self._pool.num_blocks - 1,
             num_blocks_used=self._pool.num_used - self._tree.num_evictable_blocks,

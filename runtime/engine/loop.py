@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from typing import Protocol
 
 import torch
@@ -51,6 +53,8 @@ class EngineLoop:
         chooser: Chooser,
         speculator: Speculator,
         inbox: Inbox,
+        encode: Callable[[str], Seq[int]],
+        decode: Callable[[Seq[int]], str],
     ) -> None:
         self._block_size = config.block_size
         self._model = model
@@ -60,8 +64,10 @@ class EngineLoop:
         self.speculator = speculator
         self._inbox = inbox
         self.planner = Planner(config, memory)
-        self._desk = Desk(self.planner, config.max_waiting)
+        self._desk = Desk(self.planner, config.max_waiting, encode=encode, decode=decode)
         self._is_closing = False
+        self._is_stalled = False
+        """Only a letter can change anything: what there is waits for lanes, or for their room."""
         self.stopped_by: EngineError | None = None
         """Why nothing is served any more; ``None`` while the loop runs."""
         self.num_ticks = 0
@@ -101,7 +107,8 @@ class EngineLoop:
 
     def receive(self) -> None:
         """Take in what was posted; waits when there is nothing else to do."""
-        for letter in self._inbox.collect(is_blocking=not self.planner.has_work):
+        is_idle = self._is_stalled or not self.planner.has_work
+        for letter in self._inbox.collect(is_blocking=is_idle):
             if isinstance(letter, Submit):
                 self._desk.open(letter.job)
             elif isinstance(letter, Cancel):
@@ -112,7 +119,10 @@ class EngineLoop:
     def tick(self) -> None:
         """Compute the next tokens of as many sequences as fit."""
         plan = self.planner.plan()
-        assert plan.parts, "there is work, yet nothing could be planned"
+        self._is_stalled = not plan.parts
+        if self._is_stalled:
+            assert self.planner.teams, "there is work, yet nothing could be planned"
+            return
         self.speculator.begin(plan)
         draws = self._choose_draws(plan)
         logits_RV = self._forward(plan)
@@ -233,6 +243,8 @@ class EngineLoop:
                 break
         if sequence.matcher is not None:
             self.speculator.force(sequence)
+        if sequence.lane is not None and sequence.finish_reason is None:
+            self.planner.teams[sequence.lane.team.team_id].read(sequence)
         self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:

@@ -52,6 +52,24 @@ class SequenceMemory:
             sequence.num_cached = sequence.num_computed
         return True
 
+    def try_lay_tables(
+        self, count: int, num_tokens: int, num_reserved: int
+    ) -> list[BlockTable] | None:
+        """So many tables with room for ``num_tokens`` each. ``None``, and nothing changed, when
+        they would not fit while ``num_reserved`` blocks stay available to those that run."""
+        num_blocks = count * self._num_blocks(num_tokens)
+        if num_blocks + num_reserved > self.num_available:
+            return None
+        self._tree.evict(max(0, num_blocks - self._pool.num_free))
+        tables = [BlockTable(self._pool.block_size) for _ in range(count)]
+        is_grown = [table.try_grow(self._pool, num_tokens) for table in tables]
+        assert all(is_grown), "the blocks were counted"
+        return tables
+
+    def free_tables(self, tables: Seq[BlockTable]) -> None:
+        for table in tables:
+            table.free(self._pool)
+
     def try_reserve(self, sequence: Sequence, num_tokens: int) -> list[BlockCopy] | None:
         """Make room to write the next ``num_tokens``, evicting from the index when needed.
 
@@ -117,8 +135,8 @@ class SequenceMemory:
 
     def index_prompt(self, sequence: Sequence) -> None:
         """Let others share the full blocks computed so far, and keep them while this one runs."""
-        if not self._has_prefix_cache:
-            return
+        if not self._has_prefix_cache or sequence.lane is not None:
+            return  # what a lane has computed depends on what it saw
         lease = self._tree.lock(self._index(sequence).node)
         if sequence.lease is not None:
             sequence.lease.release()

@@ -10,6 +10,7 @@ from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.memory import SequenceMemory
 from weft.runtime.engine.sequence import Sequence
 from weft.runtime.engine.speculation import Draft
+from weft.runtime.engine.team import Team
 
 __all__ = ["Part", "Plan", "Planner"]
 
@@ -90,6 +91,8 @@ class Planner:
         self._memory = memory
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
+        self.teams: dict[str, Team] = {}
+        """Their lanes are neither running nor waiting."""
         self.num_preemptions = 0
 
     @property
@@ -97,9 +100,16 @@ class Planner:
         return bool(self.running or self.waiting)
 
     @property
+    def num_lanes(self) -> int:
+        """Lanes that write."""
+        return sum(len(team.writing) for team in self.teams.values() if team.is_started)
+
+    @property
     def num_places(self) -> int:
         """Sequences that may still start to run."""
-        return self._config.max_running - sum(not sequence.is_silent for sequence in self.running)
+        num_taken = sum(not sequence.is_silent for sequence in self.running)
+        num_lanes = sum(team.spec.max_lanes for team in self.teams.values() if team.is_started)
+        return self._config.max_running - num_taken - num_lanes
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence that holds no blocks."""
@@ -110,16 +120,23 @@ class Planner:
         insort(self.running, sequence, key=_rank)
 
     def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence and take its blocks back."""
+        """Forget a sequence and take its blocks back; a lane's stay with its team."""
+        if sequence.lane is not None:
+            self.teams[sequence.lane.team.team_id].park(sequence)
+            return
         (self.running if sequence.table is not None else self.waiting).remove(sequence)
         self._memory.release(sequence)
 
     def plan(self) -> Plan:
         """Choose the Tick's parts and reserve their blocks; preempts and admits as it goes."""
         plan = Plan()
+        if self.teams:
+            self._move_teams(plan)
         decodes = [s for s in self.running if len(s.tokens) - s.num_computed == 1]
         is_all = len(decodes) == len(self.running)
         for sequence in decodes:
+            if plan.num_tokens >= self._config.max_batch_tokens:
+                break  # lanes were given long texts
             # Most decodes have room left in their last block, and need nothing but their place.
             if sequence.num_computed < sequence.num_writable and sequence.num_generated > 0:
                 plan.go_on(sequence)
@@ -131,6 +148,46 @@ class Planner:
         if self.waiting:
             self._admit(plan)
         return plan
+
+    def disband(self, team: Team) -> None:
+        """Forget a team none of whose lanes writes any more, and take its blocks back."""
+        del self.teams[team.spec.team_id]
+        self._memory.free_tables(team.tables)
+        self.remove(team.helper)
+
+    def _move_teams(self, plan: Plan) -> None:
+        """A team moves as one, every lane by what is pending, or waits: so what its lanes see of
+        each other does not depend on who else is served."""
+        most = self._config.max_batch_tokens
+        for team in self.teams.values():
+            if team.can_start:
+                self._try_start_team(team)
+            if not team.is_started or not team.writing:
+                continue
+            share = most // len(team.writing)
+            parts = [Part(each, min(each.num_pending, share)) for each in team.writing]
+            if plan.num_tokens + sum(part.num_tokens for part in parts) <= most:
+                team.look({_lane(part): part.num_tokens for part in parts})
+                for part in parts:
+                    plan.add(part, [])
+
+    def _try_start_team(self, team: Team) -> None:
+        """Reserve all that a team may need; those that rank after it make room."""
+        spec = team.spec
+        while self.num_places >= spec.max_lanes:
+            num_growing = sum(not sequence.is_silent for sequence in self.running)
+            tables = self._memory.try_lay_tables(spec.max_lanes, team.num_tokens, num_growing)
+            if tables is not None:
+                team.start(tables)
+                return
+            victim = self._last_running()
+            if victim is None or victim.rank <= team.helper.rank:
+                return
+            self._preempt(victim)
+
+    def _last_running(self) -> Sequence | None:
+        """The running sequence that is the first to make room."""
+        return next((one for one in reversed(self.running) if not one.is_pinned), None)
 
     def _extend(self, plan: Plan, sequence: Sequence) -> None:
         """Add a part for ``sequence``, unless it was preempted or cannot get room."""
@@ -147,7 +204,7 @@ class Planner:
         """Stop the last running sequence that has no part yet; false when it is this one."""
         in_use = {id(part.sequence) for part in plan.parts}
         in_use |= {id(seen.holder) for part in plan.parts for seen in part.sequence.glimpses}
-        victim = next(s for s in reversed(self.running) if id(s) not in in_use)
+        victim = next(s for s in reversed(self.running) if id(s) not in in_use and not s.is_pinned)
         self._preempt(victim)
         return victim is not sequence
 
@@ -163,11 +220,16 @@ class Planner:
         """Start waiting sequences in order, while places, tokens and blocks last. Passed over are
         those that would only compute what is being computed: what they see, or how they begin."""
         warming = self._warming()
+        waits_before = min(
+            (team.helper.rank for team in self.teams.values() if team.can_start), default=None
+        )
         at = 0
         while at < min(len(self.waiting), MAX_PASSED_OVER) and self.num_places > 0:
             head = self.waiting[at]
             if plan.num_tokens >= self._config.max_batch_tokens:
                 return
+            if waits_before is not None and waits_before < head.rank:
+                return  # a team wants this room
             if not head.is_ready or self._is_warming(head, warming):
                 at += 1
             elif self._try_start(plan, head):
@@ -181,9 +243,10 @@ class Planner:
         that rank after it make room."""
         num_growing = sum(not sequence.is_silent for sequence in self.running)
         while not self._memory.try_admit(head, num_reserved=num_growing):
-            if plan.parts or not self.running or self.running[-1].rank < head.rank:
+            last = self._last_running()
+            if plan.parts or last is None or last.rank < head.rank:
                 return False
-            self._preempt(self.running[-1])
+            self._preempt(last)
         self.waiting.remove(head)
         self.start(head)
         self._extend(plan, head)
@@ -207,6 +270,11 @@ class Planner:
             return False
         others = warming.get(self._beginning(head), ())
         return any(self._memory.will_share(head, other) for other in others)
+
+
+def _lane(part: Part) -> int:
+    assert part.sequence.lane is not None, "only lanes move as a team"
+    return part.sequence.lane.index
 
 
 def _rank(sequence: Sequence) -> tuple[int, int, int]:

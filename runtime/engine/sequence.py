@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from weft.cache import BlockTable, Lease, Namespace
+from weft.programs.lane import Lane
 from weft.programs.request import FinishReason, Request, TokenLogprob
 from weft.runtime.engine.chains import Chain
 from weft.runtime.engine.sampling import SamplingRow
@@ -39,6 +40,7 @@ class Job:
         "arrival",
         "compiled",
         "helpers",
+        "lane_tokens",
         "max_tokens",
         "namespace",
         "num_behind",
@@ -80,6 +82,8 @@ class Job:
         """Tokens that are seen in helpers."""
         self.num_filled = 0
         """Tokens that helpers had to compute."""
+        self.lane_tokens = 0
+        """Of a lane: the room of each lane of its team."""
 
     @property
     def is_done(self) -> bool:
@@ -95,8 +99,10 @@ class Sequence:
     __slots__ = (
         "drafter",
         "finish_reason",
+        "first_seen",
         "glimpses",
         "index",
+        "is_pinned",
         "is_silent",
         "job",
         "lease",
@@ -137,6 +143,10 @@ class Sequence:
         """The position of the first token: a token stands at this and its place in the table."""
         self.glimpses: tuple[Glimpse, ...] = ()
         """What all of its tokens see beside its own table."""
+        self.first_seen = 0
+        """The first place of its own table that its tokens see, but for glimpses of it."""
+        self.is_pinned = False
+        """It keeps its blocks whoever needs room."""
         self.is_silent = False
         """It computes its tokens for others to see, and draws none."""
         self.tokens: list[int] = list(job.request.prompt)
@@ -173,6 +183,21 @@ class Sequence:
             Glimpse(self.job.helpers[piece.chain], piece.first, piece.end, piece.shift)
             for piece in chain.pieces
         )
+
+    def go_on_from(self, before: Sequence) -> None:
+        """Take up a lane where its last Request ended, without the token that ended it. Only before
+        anything is computed."""
+        written = before.tokens
+        if before.finish_reason == "stop" and written[-1] in before.job.stop_ids:
+            written = written[:-1]
+        self.tokens = [*written, *self.tokens]
+        self.num_prompt = len(self.tokens)
+        self.num_computed = self.num_cached = before.num_computed
+
+    @property
+    def lane(self) -> Lane | None:
+        """Its place in a team."""
+        return None if self.is_silent else self.job.request.lane
 
     @property
     def rank(self) -> tuple[int, int, int]:

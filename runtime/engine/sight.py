@@ -79,7 +79,7 @@ def _views(
     table, start, end, shift, origin = np.array(
         [
             *((rows[id(g.holder)], g.first, g.end, g.shift, g.holder.origin) for g in glimpses),
-            (rows[id(owner)], 0, 0, 0, owner.origin),
+            (rows[id(owner)], owner.first_seen, 0, 0, owner.origin),
         ],
         np.int64,
     ).T

@@ -1,135 +1,192 @@
-"""Programs that fork, join and cancel at random: nothing leaks, and no branch marks another."""
+"""Random programs of requests that go on from random branches, are scored, cancelled and evicted:
+each gets what it would get alone, and in the end the pool is as it was."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.engines import collect, greedy
 from tests.support.tiny import build_checkpoint
-from tests.unit.runtime.engine.test_embedded import settled
-from weft.programs import Context, context, gen, join, program
-from weft.programs.context import Joining
-from weft.programs.seeds import step_seed
+from weft.programs.past import Past, Placing, Segment
+from weft.programs.request import Request
+from weft.programs.sampling import Sampling
 from weft.runtime.engine import Engine, EngineConfig, open_engine
-from weft.runtime.executor import Run
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+]
 
 BLOCK_BYTES = 4 * 2 * 2 * 2 * 16 * 4
-"""Of 4 slots."""
-NARROW = EngineConfig(block_size=4, kv_bytes=60 * BLOCK_BYTES, max_running=12, max_batch_tokens=24)
-"""So little room that branches wait, are preempted, and lose what was computed."""
+TEXTS = [
+    tuple(range(20, 41)),
+    tuple(range(50, 59)),
+    (60, 61, 62, 63),
+    (60, 61, 99),
+    (77,),
+]
+"""What segments are made of: programs meet the same ones again, and ones that begin alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twig:
-    """A stretch of text; then branches, and a stretch behind those that were left to grow."""
+class Asked:
+    """One request of a program, and what becomes of it."""
 
+    past: Past | None
+    prompt: tuple[int, ...]
     num_tokens: int
-    branches: tuple[Twig, ...] = ()
-    how: Joining = "shared"
-    patience: int | None = None
-    """Rounds of the event loop until it is cancelled; None: it may grow."""
+    n: int
+    tenant: str
+    priority: int
+    num_turns: int
+    """How often others have their turn before it is submitted."""
+    target: tuple[int, ...]
+    """To be scored; empty: it generates."""
+    num_deltas: int | None
+    """It is left after so many; None: never."""
+    is_cancelled: bool
+    """By its id, else by closing its stream."""
+
+    def request(self, name: str) -> Request:
+        return Request(
+            request_id=name,
+            prompt=self.prompt,
+            past=self.past,
+            sampling=Sampling(
+                max_tokens=self.num_tokens, temperature=1.0, seed=5, ignore_eos=True, logprobs=0
+            ),
+            n=self.n,
+            tenant=self.tenant,
+            priority=self.priority,
+        )
 
 
 @st.composite
-def twigs(draw: st.DrawFn, depth: int = 2) -> Twig:
-    branches = st.lists(twigs(depth - 1), min_size=depth, max_size=3) if depth else st.just([])
-    hows: list[Joining] = ["text", "shared", "shared", "rotated"]
-    return Twig(
-        num_tokens=draw(st.integers(1, 6)),
-        branches=tuple(draw(branches)),
-        how=draw(st.sampled_from(hows)),
-        patience=draw(st.none() | st.none() | st.integers(0, 60)),
+def pasts(draw: st.DrawFn) -> Past:
+    """One text that others fork from, and are joined behind."""
+    placings: st.SearchStrategy[Placing] = st.sampled_from(["shared", "rotated"])
+    segments = [Segment(tokens=TEXTS[0])]
+    for number in range(1, draw(st.integers(1, 5))):
+        parents = draw(st.lists(st.integers(0, number - 1), max_size=3, unique=True))
+        text = draw(st.sampled_from(TEXTS))
+        segments.append(Segment(tokens=text, parents=tuple(parents), placing=draw(placings)))
+    numbers = st.integers(0, len(segments) - 1)
+    parents = draw(st.lists(numbers, min_size=1, max_size=4, unique=True))
+    return Past(segments=tuple(segments), parents=tuple(parents), placing=draw(placings))
+
+
+def requests() -> st.SearchStrategy[Asked]:
+    runs = st.sampled_from([(7,), (60, 61, 8), tuple(range(20, 31))])
+    return st.builds(
+        Asked,
+        past=st.none() | pasts(),
+        prompt=runs,
+        num_tokens=st.sampled_from([20, 13, 1]),
+        n=st.sampled_from([1, 1, 2, 3]),
+        tenant=st.sampled_from(["", "", "other"]),
+        priority=st.sampled_from([0, 0, 1]),
+        num_turns=st.integers(0, 6),
+        target=st.just(()) | st.just(()) | runs,
+        num_deltas=st.sampled_from([None, None, None, 0, 1, 4]),
+        is_cancelled=st.booleans(),
     )
 
 
-class Engines(NamedTuple):
-    runner: asyncio.Runner
-    wide: Engine
-    narrow: Engine
+Drawn = list[list[tuple[int, float]]]
+"""Tokens of every sequence and their log-probabilities."""
 
 
-class Gardener:
-    """Grows a Twig, and notes what was drawn at every place."""
-
-    def __init__(self, *, is_disturbed: bool) -> None:
-        self._is_disturbed = is_disturbed
-        """What is to be cancelled is begun at all."""
-        self.drawn: dict[str, tuple[int, ...]] = {}
-
-    async def grow(self, start: Context, twig: Twig, place: str) -> Context:
-        stem = await self._stretch(start, twig, f"{place}.")
-        growing: dict[asyncio.Task[Context], Twig] = {}
-        for number, one in enumerate(twig.branches):
-            if one.patience is None or self._is_disturbed:
-                [head] = stem.fork([f"<{number}>"])
-                task = asyncio.create_task(self.grow(head, one, f"{place}{number}"))
-                growing[task] = one
-        await self._cancel(growing)
-        kept = [await task for task, one in growing.items() if one.patience is None]
-        if not kept:
-            return stem
-        is_flat = all(end.after == (stem,) for end in kept)
-        how = twig.how if is_flat or twig.how != "text" else "shared"
-        return await self._stretch(join(kept, how=how).write("|"), twig, f"{place}!")
-
-    async def _cancel(self, growing: dict[asyncio.Task[Context], Twig]) -> None:
-        for task, one in growing.items():
-            if one.patience is not None:
-                for _ in range(one.patience):
-                    await asyncio.sleep(0)
-                task.cancel()
-
-    async def _stretch(self, start: Context, twig: Twig, place: str) -> Context:
-        step = gen(start, seed=step_seed(1, place), max_tokens=twig.num_tokens, ignore_eos=True)
-        await step
-        self.drawn[place] = step.completions[0].token_ids
-        return start.write(step)
+async def run(engine: Engine, asked: Asked, name: str) -> Drawn:
+    """What it got until it ended or was left."""
+    for _ in range(asked.num_turns):
+        await asyncio.sleep(0)
+    if asked.target:
+        scores = await engine.score(asked.prompt, asked.target, past=asked.past)
+        return [list(zip(asked.target, scores, strict=True))]
+    drawn: Drawn = [[] for _ in range(asked.n)]
+    num_deltas = 0
+    deltas = engine.submit(asked.request(name))
+    try:
+        async for delta in deltas:
+            scores = tuple(entry.logprob for entry in delta.logprobs)
+            drawn[delta.index] += zip(delta.token_ids, scores, strict=True)
+            num_deltas += 1
+            if num_deltas == asked.num_deltas:
+                if not asked.is_cancelled:
+                    break
+                await engine.cancel(name)
+    finally:
+        await deltas.aclose()
+    return drawn
 
 
-async def grown(engine: Engine, twig: Twig, *, is_disturbed: bool) -> dict[str, tuple[int, ...]]:
-    gardener = Gardener(is_disturbed=is_disturbed)
+async def alone(engine: Engine, asked: Asked) -> Drawn:
+    """The same by itself, to its end."""
+    if asked.target:
+        return await run(engine, asked, "alone")
+    answers = await collect(engine, asked.request("alone"))
+    return [
+        [(token, entry.logprob) for token, entry in zip(one.token_ids, one.logprobs, strict=True)]
+        for one in answers
+    ]
 
-    @program
-    async def main() -> str:
-        await gardener.grow(context("Grow:", is_raw=True), twig, "")
-        return ""
 
-    await (await Run.start(main, engine=engine)).result()
-    return gardener.drawn
+async def check(engine: Engine, roomy: Engine, program: Sequence[Asked]) -> None:
+    got = await asyncio.gather(
+        *(run(engine, asked, str(number)) for number, asked in enumerate(program))
+    )
+    for asked, drawn in zip(program, got, strict=True):
+        wanted = await alone(roomy, asked)
+        is_whole = bool(asked.target) or asked.num_deltas is None
+        for mine, theirs in zip(drawn, wanted, strict=True):
+            assert mine == (theirs if is_whole else theirs[: len(mine)])
+    await check_empty(engine)
 
 
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    """Of a model that their own kernels compute: they see joined branches."""
-    folder = build_checkpoint(tmp_path_factory.mktemp("branches"), head_dim=16)
+async def check_empty(engine: Engine) -> None:
+    """Nothing is held, and nothing keeps a prompt from having the whole pool."""
+    stats = engine.stats()
+    while stats.num_running or stats.num_waiting:
+        await asyncio.sleep(0)
+        stats = engine.stats()
+    assert stats.num_blocks_used == 0
+    prompt = tuple(range(100, 100 + 4 * (stats.num_blocks - 1)))
+    whole = Request(request_id="whole", prompt=prompt, sampling=greedy(4))
+    [answer] = await collect(engine, whole)
+    assert len(answer.token_ids) == 4
+    assert engine.stats().num_blocks_used == 0
+
+
+def config(num_blocks: int) -> EngineConfig:
+    return EngineConfig(
+        block_size=4, max_running=8, max_batch_tokens=16, kv_bytes=num_blocks * BLOCK_BYTES
+    )
+
+
+def test_programs_of_branches_leave_no_trace_on_each_other(tmp_path: Path) -> None:
+    folder = str(build_checkpoint(tmp_path, head_dim=16))
     with asyncio.Runner() as runner:
-        wide = runner.run(open_engine(str(folder)))
-        narrow = runner.run(open_engine(str(folder), config=NARROW))
-        yield Engines(runner, wide, narrow)
-        runner.run(wide.close())
-        runner.run(narrow.close())
+        tight = runner.run(open_engine(folder, config=config(43)))
+        roomy = runner.run(open_engine(folder, config=config(600)))
 
+        @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+        @given(st.lists(requests(), min_size=6, max_size=10))
+        def programs(program: list[Asked]) -> None:
+            runner.run(check(tight, roomy, program))
 
-@settings(max_examples=25)
-@given(twigs())
-def test_what_is_left_draws_what_it_draws_undisturbed(engines: Engines, twig: Twig) -> None:
-    """Undisturbed: nothing is cancelled or cramped, and what would be cancelled never begins."""
-
-    async def check() -> None:
-        alone = await grown(engines.wide, twig, is_disturbed=False)
-        crowd = (grown(engines.narrow, twig, is_disturbed=True) for _ in range(3))
-        for drawn in await asyncio.gather(*crowd):
-            assert {place: drawn[place] for place in alone} == alone
-        await settled(engines.wide)
-        await settled(engines.narrow)
-
-    engines.runner.run(check())
+        try:
+            programs()
+            stats = tight.stats()
+            assert stats.num_preemptions > 0
+            assert stats.num_cached_tokens > 0
+        finally:
+            runner.run(tight.close())
+            runner.run(roomy.close())

@@ -1,0 +1,133 @@
+"""Lanes that read each other, against a dense forward over what they wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from tests.support.engines import collect, opened
+from tests.support.lanes import NaiveTeam
+from tests.support.tiny import build_checkpoint
+from weft.programs.lane import Lane, Layout, Team
+from weft.programs.request import Completion, Request
+from weft.programs.sampling import Sampling
+from weft.runtime.engine import Engine, EngineConfig
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+LAYOUTS: tuple[Layout, ...] = ("contiguous", "interleaved", "combined", "blind")
+ROTARY: Mapping[str, dict[str, Any]] = {
+    "plain": {},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_checkpoint(tmp_path_factory.mktemp("lanes"), head_dim=16)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> PreTrainedModel:
+    loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder)
+    return loaded
+
+
+def config(num_blocks: int = 400) -> EngineConfig:
+    block_bytes = 4 * 2 * 2 * 2 * 16 * 4
+    return EngineConfig(
+        block_size=4, max_running=16, max_batch_tokens=64, kv_bytes=num_blocks * block_bytes
+    )
+
+
+def tokens(rng: random.Random, count: int) -> tuple[int, ...]:
+    return tuple(rng.choices(range(10, 300), k=count))
+
+
+def team_of(layout: Layout, lanes: int, rng: random.Random, **more: Any) -> Team:
+    return Team(
+        team_id="team",
+        prompt=tokens(rng, 9),
+        layout=layout,
+        num_lanes=lanes,
+        max_lanes=lanes,
+        lane_tokens=60,
+        **more,
+    )
+
+
+def turn(
+    team: Team, lane: int, given: Sequence[int], max_tokens: int, *, temperature: float = 0.0
+) -> Request:
+    logprobs = None if team.has_insertions else 0
+    sampling = Sampling(
+        temperature=temperature, max_tokens=max_tokens, ignore_eos=True, logprobs=logprobs, seed=3
+    )
+    return Request(
+        request_id=f"lane {lane}/{len(given)}",
+        prompt=tuple(given),
+        lane=Lane(team=team, index=lane),
+        sampling=sampling,
+    )
+
+
+async def write(
+    engine: Engine, team: Team, heads: Sequence[Sequence[int]], lengths: Sequence[int]
+) -> list[Completion]:
+    """What the lanes write, begun together; the team is gone afterwards."""
+    found = await asyncio.gather(
+        *(
+            collect(engine, turn(team, lane, head, length))
+            for lane, (head, length) in enumerate(zip(heads, lengths, strict=True))
+        )
+    )
+    await engine.cancel(team.team_id)
+    return [one for [one] in found]
+
+
+async def emptied(engine: Engine) -> None:
+    """Wait until nothing is held any more."""
+    async with asyncio.timeout(5):
+        while engine.stats().num_blocks_used > 0:
+            await asyncio.sleep(0.001)
+
+
+def assert_dense(model: PreTrainedModel, naive: NaiveTeam, found: Sequence[Completion]) -> None:
+    """Greedy by the dense forward, with its log-probabilities where they were asked for."""
+    rows_NV = naive.logprobs(model)
+    wanted_N = rows_NV[range(len(naive.drawn)), [one.token_id for one in naive.drawn]]
+    assert (rows_NV.max(-1).values - wanted_N).max() < 1e-4
+    given = [iter(one.logprobs) for one in found]
+    if all(one.logprobs for one in found):
+        got_N = torch.tensor([next(given[one.lane]).logprob for one in naive.drawn])
+        assert (wanted_N - got_N).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("num_lanes", [1, 2, 4])
+async def test_lanes_see_what_the_layout_says(
+    folder: Path, model: PreTrainedModel, layout: Layout, num_lanes: int
+) -> None:
+    rng = random.Random(num_lanes)
+    headers = {}
+    if layout == "combined":
+        headers = {"others_header": tokens(rng, 3), "own_header": tokens(rng, 2)}
+    team = team_of(layout, num_lanes, rng, **headers, step_ends=("e", "a", "t", "o"))
+    heads = [tokens(rng, rng.randint(1, 7)) for _ in range(num_lanes)]
+    lengths = [rng.randint(9, 30) for _ in range(num_lanes)]
+    async with opened(folder, config()) as engine:
+        found = await write(engine, team, heads, lengths)
+        naive = NaiveTeam(
+            team,
+            [(head, one.token_ids) for head, one in zip(heads, found, strict=True)],
+            decode=engine.decode,
+        )
+        await emptied(engine)
+    assert_dense(model, naive, found)

@@ -305,7 +305,8 @@ async def test_an_error_names_its_branch_and_ends_the_others() -> None:
 
 
 async def test_errors_inside_of_branches_tell_the_whole_way() -> None:
-    answers = {**NESTED, "deeper</Outline></Goal><Path> 2:": Reply(error=EngineOverloaded("Full."))}
+    full = Reply(error=EngineOverloaded("Full."))
+    answers: Answers = {**NESTED, "deeper</Outline></Goal><Path> 2:": full}
     where = r"Branch 1 \('lamps'\) .*: Branch 2 \('deeper'\) of a multiverse region: Full\."
     with pytest.raises(EngineOverloaded, match=where):
         await unfolded(says(answers))

@@ -33,11 +33,13 @@ class Team:
     """
 
     team_id: str
-    """Unique per engine while the team is there; cancelling it ends the team."""
+    """Unique per engine while the team is there, from its first Request on; cancelling it ends
+    the team. One tenant's."""
     prompt: tuple[int, ...]
     layout: Layout
     num_lanes: int
-    """Lanes 0 … ``num_lanes`` - 1 begin at the same moment, once all are there."""
+    """Lanes 0 … ``num_lanes`` - 1 begin at the same moment, once each had a Request. The team ranks
+    as the first Request does."""
     max_lanes: int
     """With those that join later."""
     lane_tokens: int | None = None
@@ -109,7 +111,7 @@ class Team:
         """What a step is given to begin with; both count from 1."""
         try:
             return self.step_head.format(lane=lane, step=step)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise InvalidRequest(
                 f"step_head is {self.step_head!r}: {error!r}.",
                 remedy="It may name {lane} and {step} only; write braces twice.",

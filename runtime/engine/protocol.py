@@ -100,7 +100,8 @@ class Engine(Protocol):
         ...
 
     async def cancel(self, request_id: str, indices: Sequence[int] | None = None) -> None:
-        """End some (or all) sequences of a Request; their last Delta says ``cancelled``.
+        """End some (or all) sequences of a Request; their last Delta says ``cancelled``. The id of
+        a team, without indices, ends the team.
 
         Unknown ids are ignored: the Request may just have finished.
         """

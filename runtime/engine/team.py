@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from weft.cache import BlockTable
 from weft.errors import InvalidRequest
-from weft.programs.lane import MAX_STEP_END
 from weft.programs.lane import Team as TeamSpec
 from weft.runtime.engine.advance import advance
 from weft.runtime.engine.sequence import Glimpse, Sequence
 
 __all__ = ["Stretch", "Team"]
+
+MAX_BYTES = 4
+"""Of a character in UTF-8."""
 
 
 class Stretch(NamedTuple):
@@ -63,6 +65,8 @@ class Team:
         self._num_steps = [0] * spec.max_lanes
         self._num_asked = [0] * spec.max_lanes
         """Of every lane, its tokens when it was last asked."""
+        self._num_end = MAX_BYTES * max(map(len, spec.step_ends), default=0)
+        """Tokens that hold the end of a step: each is a byte at least."""
         self._encode = encode
         self._decode = decode
 
@@ -71,10 +75,15 @@ class Team:
         return bool(self.tables)
 
     @property
+    def is_complete(self) -> bool:
+        """The lanes that begin together have come. Until then the team holds nothing, and
+        computes nothing."""
+        return self._has_come.issuperset(range(self.spec.num_lanes))
+
+    @property
     def can_start(self) -> bool:
-        """The prompt is computed, and the lanes that begin together are there."""
-        is_complete = self._has_come.issuperset(range(self.spec.num_lanes))
-        return not self.is_started and is_complete and self.helper.is_computed
+        """Its prompt is computed, for which it has to be complete."""
+        return not self.is_started and self.helper.is_computed
 
     def take(self, sequence: Sequence) -> None:
         """Let a Request write on where its lane ends. Raises InvalidRequest."""
@@ -83,6 +92,11 @@ class Team:
             raise InvalidRequest(
                 f"The team {self.spec.team_id!r} is there, and is another one.",
                 remedy="Give every team an id of its own, and all its Requests the same Team.",
+            )
+        if sequence.namespace != self.helper.namespace:
+            raise InvalidRequest(
+                f"The team {self.spec.team_id!r} is another tenant's.",
+                remedy="Give every team an id of its own.",
             )
         before = self._members.get(index)
         if before is not None and not before.is_done:
@@ -128,6 +142,8 @@ class Team:
     def read(self, sequence: Sequence) -> None:
         """A lane has written a token: it may end a step, and be followed by what the lane is given
         to go on with."""
+        if sequence.is_done:
+            return
         index = _index(sequence)
         is_end = self._ends_step(sequence)
         if is_end:
@@ -196,9 +212,9 @@ class Team:
         yield members[index], self._starts[index], ends[index]
 
     def _ends_step(self, sequence: Sequence) -> bool:
-        if sequence.is_done or not self.spec.step_ends:
+        if not self.spec.step_ends:
             return False
-        first = max(len(sequence.tokens) - MAX_STEP_END, self._marks[_index(sequence)])
+        first = max(len(sequence.tokens) - self._num_end, self._marks[_index(sequence)])
         return self._decode(sequence.tokens[first:]).endswith(self.spec.step_ends)
 
     def _give(self, sequence: Sequence, text: str) -> None:

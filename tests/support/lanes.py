@@ -1,4 +1,4 @@
-"""A team of lanes by the letter: every lane's view is written out, token by token.
+"""Teams to test with, and one by the letter: every lane's view is written out, token by token.
 
 It knows nothing of tables, places or turns: what a token sees is a list, and how far away each
 entry is, the distance in that list.
@@ -6,19 +6,64 @@ entry is, the distance in that list.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from tests.support.dense import dense_forward
-from weft.programs.lane import Team
+from weft.programs.lane import Lane, Layout, Team
+from weft.programs.request import Request
+from weft.programs.sampling import Sampling
 
-__all__ = ["Drawn", "NaiveTeam"]
+__all__ = ["Drawn", "NaiveTeam", "Turn", "team_of", "tokens", "turn"]
 
 Ids = Sequence[int]
+
+
+class Turn(NamedTuple):
+    """What a lane is given and writes once more, after its last token was drawn."""
+
+    lane: int
+    step: int
+    given: Ids
+    written: Ids
+
+
+def tokens(rng: random.Random, count: int, end: int = 300) -> tuple[int, ...]:
+    return tuple(rng.choices(range(10, end), k=count))
+
+
+def team_of(layout: Layout, lanes: int, rng: random.Random, **more: Any) -> Team:
+    """With room for 60 tokens in each lane."""
+    values: dict[str, Any] = {
+        "team_id": "team",
+        "prompt": tokens(rng, 9),
+        "max_lanes": lanes,
+        "lane_tokens": 60,
+    }
+    return Team(layout=layout, num_lanes=lanes, **(values | more))
+
+
+def turn(team: Team, lane: int, given: Ids, max_tokens: int, **more: Any) -> Request:
+    """Greedy, with log-probabilities where they can be had."""
+    values: dict[str, Any] = {
+        "temperature": 0.0,
+        "max_tokens": max_tokens,
+        "ignore_eos": True,
+        "logprobs": None if team.has_insertions else 0,
+        "seed": 3,
+    }
+    more.setdefault("request_id", f"{team.team_id} {lane}/{len(given)}")
+    return Request(
+        prompt=tuple(given),
+        lane=Lane(team=team, index=lane),
+        sampling=Sampling(**(values | more.pop("sampling", {}))),
+        **more,
+    )
 
 
 class Drawn(NamedTuple):
@@ -49,6 +94,13 @@ class _Stream:
     def is_over(self) -> bool:
         return not self.pending
 
+    def go_on(self, last: Ids, turn: Turn) -> None:
+        """``last``: what was drawn at its end, and is still to be computed."""
+        self.pending = [*last, *turn.given]
+        self.rest = list(turn.written)
+        self.num_tokens += len(turn.given)
+        self.wrote = []
+
     def draw(self) -> int:
         self.num_tokens += 1
         return self.rest.pop(0)
@@ -56,7 +108,7 @@ class _Stream:
 
 class NaiveTeam:
     """Writes once more what lanes wrote, given it. ``starts`` are the steps at which lanes come,
-    0 unless given."""
+    0 unless given; ``turns`` what lanes are asked afterwards."""
 
     def __init__(
         self,
@@ -64,6 +116,7 @@ class NaiveTeam:
         lanes: Sequence[tuple[Ids, Ids]],
         *,
         starts: Sequence[int] = (),
+        turns: Sequence[Turn] = (),
         encode: Callable[[str], Ids] = lambda _: (),
         decode: Callable[[Ids], str] = lambda _: "",
     ) -> None:
@@ -82,8 +135,9 @@ class NaiveTeam:
             _Stream(given, written, start)
             for (given, written), start in zip(lanes, starts, strict=True)
         ]
+        self._turns = list(turns)
         step = 0
-        while not all(stream.is_over for stream in self._streams):
+        while self._turns or not all(stream.is_over for stream in self._streams):
             self._step(step)
             step += 1
 
@@ -117,6 +171,7 @@ class NaiveTeam:
                 self._history += stream.own[: stream.num_ending]
                 del stream.own[: stream.num_ending]
                 stream.num_ending = 0
+        self._take_turns(step)
         writing = [one for one in self._streams if not one.is_over and one.start <= step]
         new = [[self._add(token_id) for token_id in stream.pending] for stream in writing]
         for stream, numbers in zip(writing, new, strict=True):
@@ -125,6 +180,14 @@ class NaiveTeam:
             self._look(stream, numbers)
         for stream, numbers in zip(writing, new, strict=True):
             self._draw(stream, numbers[-1])
+
+    def _take_turns(self, step: int) -> None:
+        for turn in [turn for turn in self._turns if turn.step == step]:
+            stream = self._streams[turn.lane]
+            assert stream.is_over, "the lane is still writing"
+            last = next(one for one in reversed(self.drawn) if one.lane == turn.lane)
+            stream.go_on([last.token_id], turn)
+            self._turns.remove(turn)
 
     def _look(self, stream: _Stream, numbers: Sequence[int]) -> None:
         others: list[int] = []

@@ -276,6 +276,6 @@ async def test_what_cannot_be_joined_is_refused(folder: Path, tmp_path: Path) ->
     narrow = build_checkpoint(tmp_path, head_dim=8)
     async with opened(narrow, config()) as engine:
         assert not engine.capabilities.sees_branches
-        with pytest.raises(UnsupportedFeature, match="Join them as text"):
+        with pytest.raises(UnsupportedFeature, match="Join branches as text"):
             await collect(engine, asked("torch", past, (1,)))
         assert await collect(engine, request("fine", (5,), greedy(1)))

@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.support.engines import collect, opened
-from tests.support.lanes import NaiveTeam
+from tests.support.lanes import NaiveTeam, team_of, tokens, turn
 from tests.support.tiny import build_checkpoint
-from weft.programs.lane import Lane, Layout, Team
-from weft.programs.request import Completion, Request
-from weft.programs.sampling import Sampling
+from weft.programs.lane import Layout, Team
+from weft.programs.request import Completion
 from weft.runtime.engine import Engine, EngineConfig
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "interleaved", "combined", "blind")
-ROTARY: Mapping[str, dict[str, Any]] = {
-    "plain": {},
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +39,6 @@ def config(num_blocks: int = 400) -> EngineConfig:
     block_bytes = 4 * 2 * 2 * 2 * 16 * 4
     return EngineConfig(
         block_size=4, max_running=16, max_batch_tokens=64, kv_bytes=num_blocks * block_bytes
-    )
-
-
-def tokens(rng: random.Random, count: int) -> tuple[int, ...]:
-    return tuple(rng.choices(range(10, 300), k=count))
-
-
-def team_of(layout: Layout, lanes: int, rng: random.Random, **more: Any) -> Team:
-    return Team(
-        team_id="team",
-        prompt=tokens(rng, 9),
-        layout=layout,
-        num_lanes=lanes,
-        max_lanes=lanes,
-        lane_tokens=60,
-        **more,
-    )
-
-
-def turn(
-    team: Team, lane: int, given: Sequence[int], max_tokens: int, *, temperature: float = 0.0
-) -> Request:
-    logprobs = None if team.has_insertions else 0
-    sampling = Sampling(
-        temperature=temperature, max_tokens=max_tokens, ignore_eos=True, logprobs=logprobs, seed=3
-    )
-    return Request(
-        request_id=f"lane {lane}/{len(given)}",
-        prompt=tuple(given),
-        lane=Lane(team=team, index=lane),
-        sampling=sampling,
     )
 
 

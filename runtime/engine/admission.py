@@ -122,7 +122,8 @@ class Admission:
                 remedy=f"The engine runs {self.max_running} sequences: see EngineConfig.",
             )
         num_shared = len(team.shared)
-        in_pool = (self.pool_tokens - num_shared - size) // team.max_lanes // size * size
+        num_blocks = self.pool_tokens // size - -(-num_shared // size)
+        in_pool = num_blocks // team.max_lanes * size
         most = min((self.window - num_shared) // team.max_lanes, in_pool)
         if most < (team.lane_tokens or 2):
             raise InvalidRequest(

@@ -159,24 +159,30 @@ class Planner:
             self.remove(team.helper)
 
     def _move_teams(self, plan: Plan) -> None:
-        """A team moves as one, every lane by what is pending, or waits: so what its lanes see of
-        each other does not depend on who else is served."""
-        most = self._config.max_batch_tokens
+        """Start the teams that can, and let them write on. What waits for room that only the end
+        of a team can give holds none itself."""
         for team in sorted(self.teams.values(), key=_team_rank):
             if team.can_start and self._fits(team.helper):
                 self._try_start_team(team)
-            if not team.is_started or not team.writing:
-                continue
-            share = most // len(team.writing)
-            parts = [Part(each, min(each.num_pending, share)) for each in team.writing]
-            if plan.num_tokens + sum(part.num_tokens for part in parts) <= most:
-                team.look({_lane(part): part.num_tokens for part in parts})
-                for part in parts:
-                    plan.add(part, [])
         for sequence in [one for one in self.running if one.is_silent and not one.is_pinned]:
             is_seen = any(one.table is not None for one in sequence.job.sequences)
             if not is_seen and not self._fits(sequence):
                 self._preempt(sequence)
+        writing = [team for team in self.teams.values() if team.is_started and team.writing]
+        for team in sorted(writing, key=_team_turn):
+            self._move(plan, team)
+
+    def _move(self, plan: Plan, team: Team) -> None:
+        """A team moves as one, every lane by what is pending, or waits and is the first the next
+        time: so what its lanes see of each other does not depend on who else is served."""
+        most = self._config.max_batch_tokens
+        share = most // len(team.writing)
+        parts = [Part(each, min(each.num_pending, share)) for each in team.writing]
+        team.has_waited = plan.num_tokens + sum(part.num_tokens for part in parts) > most
+        if not team.has_waited:
+            team.look({_lane(part): part.num_tokens for part in parts})
+            for part in parts:
+                plan.add(part, [])
 
     def _try_start_team(self, team: Team) -> None:
         """Reserve all that a team may need; those that rank after it make room."""
@@ -323,6 +329,10 @@ def _lane(part: Part) -> int:
 
 def _team_rank(team: Team) -> tuple[int, int, int]:
     return team.helper.rank
+
+
+def _team_turn(team: Team) -> tuple[bool, tuple[int, int, int]]:
+    return not team.has_waited, team.helper.rank
 
 
 def _rank(sequence: Sequence) -> tuple[int, int, int]:

@@ -51,6 +51,8 @@ class Team:
         """One per lane; none before the team starts."""
         self.writing: list[Sequence] = []
         """Lanes that have a Request, by index; before the start they wait."""
+        self.has_waited = False
+        """It did not fit into the last Tick beside other teams."""
         self._members: dict[int, Sequence] = {}
         """Of every lane the Request that wrote last."""
         self._has_come: set[int] = set()
@@ -58,8 +60,8 @@ class Team:
         """Finished steps, as they were finished."""
         self._starts = [0] * spec.max_lanes
         """Of every lane, where its present step begins."""
-        self._ends: dict[int, int] = {}
-        """Ends of steps that are written, but not yet computed."""
+        self._ends: list[list[int]] = [[] for _ in range(spec.max_lanes)]
+        """Of every lane, ends of steps that others do not see as finished yet."""
         self._marks = [0] * spec.max_lanes
         """Of every lane, where it began to write its present step."""
         self._num_steps = [0] * spec.max_lanes
@@ -126,7 +128,8 @@ class Team:
         """A lane's Request is over. What it has computed stays to be seen, and is a step."""
         self.writing.remove(sequence)
         if self.spec.has_steps:
-            self._ends[_index(sequence)] = sequence.num_computed
+            ends, end = self._ends[_index(sequence)], sequence.num_computed
+            ends[:] = [*(before for before in ends if before < end), end]
 
     def look(self, num_tokens: Mapping[int, int]) -> None:
         """Set what every lane sees in the coming Tick, in which the lanes compute so many tokens
@@ -149,7 +152,7 @@ class Team:
         if is_end:
             self._num_steps[index] += 1
             if self.spec.has_steps:
-                self._ends[index] = len(sequence.tokens)
+                self._ends[index].append(len(sequence.tokens))
             self._give(sequence, self.spec.head_of(index + 1, self._num_steps[index] + 1))
             self._marks[index] = len(sequence.tokens)
         if self.spec.question_every and (is_end or not self.spec.step_ends):
@@ -171,12 +174,12 @@ class Team:
     def _close_steps(self) -> None:
         """Steps that have ended, and are computed, are for all to see; those that ended together
         in the order of their lanes."""
-        for index, end in sorted(self._ends.items()):
-            if end <= self._members[index].num_computed:
+        for index, ends in enumerate(self._ends):
+            while ends and ends[0] <= self._members[index].num_computed:
+                end = ends.pop(0)
                 if end > self._starts[index]:
                     self._history.append(Stretch(index, self._starts[index], end))
                 self._starts[index] = end
-                del self._ends[index]
 
     def _look(self, sequence: Sequence, ends: Mapping[int, int]) -> None:
         """From an order of what is seen to how far a query is turned for each.

@@ -87,8 +87,8 @@ class _Stream:
         """Tokens of its present step, by number."""
         self.wrote: list[int] = []
         """Ids since it began to write its present step."""
-        self.num_ending = 0
-        """Tokens that its step will have once they are computed; 0: it goes on."""
+        self.ends: list[int] = []
+        """Tokens of ``own`` with which a step is over."""
 
     @property
     def is_over(self) -> bool:
@@ -130,6 +130,10 @@ class NaiveTeam:
         self._others = self._line(team.others_header, self._prompt)
         self._header = self._line(team.own_header, [*self._prompt, *self._others])
         self._history: list[int] = []
+        self.num_merged = 0
+        """Steps that became history."""
+        self.num_given = 0
+        """Tokens that lanes were given while they wrote."""
         starts = starts or [0] * len(lanes)
         self._streams = [
             _Stream(given, written, start)
@@ -167,10 +171,12 @@ class NaiveTeam:
 
     def _step(self, step: int) -> None:
         for stream in self._streams:
-            if 0 < stream.num_ending <= len(stream.own):
-                self._history += stream.own[: stream.num_ending]
-                del stream.own[: stream.num_ending]
-                stream.num_ending = 0
+            while stream.ends and stream.ends[0] <= len(stream.own):
+                count = stream.ends.pop(0)
+                stream.ends = [end - count for end in stream.ends]
+                self._history += stream.own[:count]
+                del stream.own[:count]
+                self.num_merged += 1
         self._take_turns(step)
         writing = [one for one in self._streams if not one.is_over and one.start <= step]
         new = [[self._add(token_id) for token_id in stream.pending] for stream in writing]
@@ -214,7 +220,9 @@ class NaiveTeam:
         if not stream.rest:
             # Nothing is drawn behind the last token, and it is never computed.
             stream.pending = []
-            stream.num_ending = len(stream.own) if self._team.has_steps else 0
+            if self._team.has_steps:
+                stream.ends = [end for end in stream.ends if end < len(stream.own)]
+                stream.ends.append(len(stream.own))
 
     def _go_on(self, stream: _Stream, token_id: int) -> None:
         team = self._team
@@ -223,7 +231,8 @@ class NaiveTeam:
         if is_end:
             stream.wrote = []
             stream.num_steps += 1
-            stream.num_ending = (len(stream.own) + 1) * team.has_steps
+            if team.has_steps:
+                stream.ends.append(len(stream.own) + 1)
             lane = self._streams.index(stream)
             self._give(stream, team.head_of(lane + 1, stream.num_steps + 1))
         is_due = stream.num_tokens - stream.num_asked >= max(1, team.question_every)
@@ -235,3 +244,4 @@ class NaiveTeam:
         ids = list(self._encode(text))[: len(stream.rest)] if text else []
         assert [stream.draw() for _ in ids] == ids, "the lane was given something else"
         stream.pending += ids
+        self.num_given += len(ids)

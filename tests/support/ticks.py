@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import cast
+
+import torch
 
 from tests.support.tiny import build_tokenizer
 from weft.cache import BlockPool, RadixTree
@@ -12,6 +15,7 @@ from weft.cache.kv_store import KVStore
 from weft.errors import WeftError
 from weft.programs.request import Delta, FinishReason, Request, TokenLogprob
 from weft.runtime.engine.admission import Admission
+from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.inbox import Cancel, Disband, Inbox, Letter, Submit
@@ -25,6 +29,9 @@ from weft.runtime.engine.tokenizer import ChatTokenizer
 from weft.runtime.grammar import BatchMasks
 
 __all__ = ["Answer", "Ticking"]
+
+
+_tokenizer = cache(build_tokenizer)
 
 
 class _AtOnce:
@@ -61,12 +68,32 @@ class Answer(DeltaStream):
         self.error = error
 
 
+class _Recorder:
+    """Keeps the logits that a model gave."""
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self.logits: list[torch.Tensor] = []
+
+    def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
+        logits_RV = self._runner.forward(batch, kv)
+        self.logits.append(logits_RV.clone())
+        return logits_RV
+
+
 class Ticking:
     """One stream per Request, no grammars."""
 
-    def __init__(self, runner: ModelRunner, config: EngineConfig, num_blocks: int = 400) -> None:
-        tokenizer = ChatTokenizer(build_tokenizer())
-        self.encode, self.decode = tokenizer.encode, tokenizer.decode
+    def __init__(
+        self,
+        runner: ModelRunner,
+        config: EngineConfig,
+        num_blocks: int = 400,
+        *,
+        decode: Callable[[Sequence[int]], str] | None = None,
+    ) -> None:
+        tokenizer = ChatTokenizer(_tokenizer())
+        self.encode, self.decode = tokenizer.encode, decode or tokenizer.decode
         self.kv = KVStore(
             1 + num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device
         )
@@ -74,6 +101,7 @@ class Ticking:
         self.tree = RadixTree(self.pool)
         memory = SequenceMemory(self.pool, self.tree, has_prefix_cache=config.has_prefix_cache)
         masks = BatchMasks(runner.vocab_size)
+        self._recorder = _Recorder(runner)
         self._inbox = Inbox()
         self._admission = Admission(
             tokenizer=tokenizer,
@@ -88,7 +116,7 @@ class Ticking:
         )
         self.loop = EngineLoop(
             config=config,
-            model=runner,
+            model=self._recorder,
             kv=self.kv,
             memory=memory,
             chooser=Chooser(Sampler(runner.vocab_size, runner.device), masks),
@@ -109,6 +137,10 @@ class Ticking:
     def num_held(self) -> int:
         """Blocks that somebody holds, but for what the index could give up."""
         return self.pool.num_used - self.tree.num_evictable_blocks
+
+    def logprobs(self) -> torch.Tensor:
+        """[drawn, V]: behind all tokens, in the order in which they were drawn."""
+        return torch.cat(self._recorder.logits).log_softmax(-1)
 
     def ask(self, request: Request) -> Answer:
         """The engine hears of it in its next Tick. Raises what admission refuses."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from typing import NamedTuple
 
 from weft.cache import BlockTable
 from weft.errors import InvalidRequest
@@ -12,18 +11,10 @@ from weft.programs.lane import Team as TeamSpec
 from weft.runtime.engine.advance import advance
 from weft.runtime.engine.sequence import Glimpse, Sequence
 
-__all__ = ["Stretch", "Team"]
+__all__ = ["Team"]
 
 MAX_BYTES = 4
 """Of a character in UTF-8."""
-
-
-class Stretch(NamedTuple):
-    """A finished step: places ``first`` … ``end - 1`` of a lane's table."""
-
-    lane: int
-    first: int
-    end: int
 
 
 class Team:
@@ -56,8 +47,10 @@ class Team:
         self._members: dict[int, Sequence] = {}
         """Of every lane the Request that wrote last."""
         self._has_come: set[int] = set()
-        self._history: list[Stretch] = []
-        """Finished steps, as they were finished."""
+        self._finished: list[Glimpse] = []
+        """The prompt, then finished steps as they were finished: what all see alike."""
+        self._num_finished = 0
+        """Tokens of these."""
         self._starts = [0] * spec.max_lanes
         """Of every lane, where its present step begins."""
         self._ends: list[list[int]] = [[] for _ in range(spec.max_lanes)]
@@ -69,6 +62,7 @@ class Team:
         """Of every lane, its tokens when it was last asked."""
         self._num_end = MAX_BYTES * max(map(len, spec.step_ends), default=0)
         """Tokens that hold the end of a step: each is a byte at least."""
+        self._finish(helper, 0, len(spec.prompt))
         self._encode = encode
         self._decode = decode
 
@@ -109,6 +103,9 @@ class Team:
         if before is not None:
             sequence.go_on_from(before)
         self._check_room(sequence)
+        self._finished = [
+            one._replace(holder=sequence) if one.holder is before else one for one in self._finished
+        ]
         self._marks[index] = len(sequence.tokens)
         self._has_come.add(index)
         self._members[index] = sequence
@@ -177,42 +174,48 @@ class Team:
         for index, ends in enumerate(self._ends):
             while ends and ends[0] <= self._members[index].num_computed:
                 end = ends.pop(0)
-                if end > self._starts[index]:
-                    self._history.append(Stretch(index, self._starts[index], end))
+                self._finish(self._members[index], self._starts[index], end)
                 self._starts[index] = end
+
+    def _finish(self, holder: Sequence, first: int, end: int) -> None:
+        """Let all see places of a table behind what they see already."""
+        if end == first:
+            return
+        seen, shift = self._finished, first - self._num_finished
+        self._num_finished += end - first
+        if seen and (seen[-1].holder, seen[-1].end) == (holder, first):
+            first = seen.pop().first
+        seen.append(Glimpse(holder, first, end, shift))
 
     def _look(self, sequence: Sequence, ends: Mapping[int, int]) -> None:
         """From an order of what is seen to how far a query is turned for each.
 
-        In the view, the lane's own step begins where all before it ends, at ``own``; so the query
-        at place p of its table stands at ``own`` + p - ``first`` there. A key at place j of
-        something that begins at ``at`` stands at ``at`` + j - its first place, but was turned to j.
+        In the view, a query at place p of its table stands p - ``start`` behind the end of what
+        comes before its step: that end less ``start`` is its lift. A key at place j of something
+        that begins there at ``at`` stands at ``at`` + j - ``first``, but was turned to j.
         """
-        index = _index(sequence)
-        *before, (_, first, _) = self._view(index, ends)
-        own = sum(end - start for _, start, end in before)
-        glimpses: list[Glimpse] = []
-        at = 0
-        for holder, start, end in before:
-            glimpses.append(Glimpse(holder, start, end, own - first - at + start))
-            at += end - start
+        start = self._starts[_index(sequence)]
+        glimpses, at = list(self._finished), self._num_finished
+        for holder, first, end in self._unfinished(sequence, ends):
+            if end > first:
+                glimpses.append(Glimpse(holder, first, end, first - at))
+                at += end - first
         sequence.glimpses = tuple(glimpses)
-        sequence.first_seen = first
+        sequence.first_seen = start
+        sequence.lift = at - start
 
-    def _view(self, index: int, ends: Mapping[int, int]) -> Iterator[tuple[Sequence, int, int]]:
-        """What a lane has before it, in order, and last its own step."""
-        spec, members = self.spec, self._members
-        num_prompt, num_others = len(spec.prompt), len(spec.prompt) + len(spec.others_header)
-        yield self.helper, 0, num_prompt
-        for lane, first, end in self._history:
-            yield members[lane], first, end
+    def _unfinished(
+        self, sequence: Sequence, ends: Mapping[int, int]
+    ) -> Iterator[tuple[Sequence, int, int]]:
+        """What a lane has between the finished steps and its own, in order."""
+        num_prompt = len(self.spec.prompt)
+        num_others = num_prompt + len(self.spec.others_header)
         yield self.helper, num_prompt, num_others
-        if spec.sees_others:
-            for lane, member in sorted(members.items()):
-                if lane != index:
+        if self.spec.sees_others:
+            for lane, member in sorted(self._members.items()):
+                if lane != _index(sequence):
                     yield member, self._starts[lane], ends[lane]
         yield self.helper, num_others, len(self.helper.tokens)
-        yield members[index], self._starts[index], ends[index]
 
     def _ends_step(self, sequence: Sequence) -> bool:
         if not self.spec.step_ends:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from tests.support.ticks import Answer, Ticking
 from tests.unit.runtime.engine.model.cases import config_of, random_model, runner_of
 from weft.errors import InvalidRequest, UnsupportedFeature
 from weft.programs.grammar import GrammarSpec
-from weft.programs.lane import Lane, Team
+from weft.programs.lane import Lane
 from weft.programs.past import Past, Segment
 from weft.programs.request import Request
 from weft.programs.sampling import MAX_BRANCHES
@@ -62,15 +61,12 @@ def test_a_lane_has_a_place_in_its_team(index: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
-    [
-        lambda asked: replace(asked, n=2),
-        lambda asked: replace(asked, past=Past(segments=(Segment(tokens=(1,)),), parents=(0,))),
-    ],
+    "changes",
+    [{"n": 2}, {"past": Past(segments=(Segment(tokens=(1,)),), parents=(0,))}],
 )
-def test_a_lane_writes_one_stream_behind_its_team(make: Callable[[Request], Request]) -> None:
+def test_a_lane_writes_one_stream_behind_its_team(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="n=1 and no past"):
-        make(turn(TEAM, 0, (5,), 3))
+        replace(turn(TEAM, 0, (5,), 3), **changes)
 
 
 def test_what_lanes_are_given_no_grammar_and_no_log_probability_knows() -> None:
@@ -117,24 +113,26 @@ def test_the_pool_bounds_a_team(runner: ModelRunner) -> None:
     assert engine.num_held == 13
 
 
+THREE = replace(TEAM, max_lanes=3, own_header=(7,))
+
+
 @needs_compiler
 @pytest.mark.parametrize(
-    ("make", "match"),
+    ("refused", "match"),
     [
-        (lambda team: turn(team, 0, (5,), 3, request_id="again"), "is still writing"),
-        (lambda team: turn(replace(team, own_header=()), 1, (5,), 3), "another one"),
-        (lambda team: turn(team, 2, (5,), 3, tenant="other"), "another tenant's"),
-        (lambda team: turn(team, 2, (5,), 20), "Ask for at most 19 tokens"),
-        (lambda team: turn(team, 2, (5,) * 20, 1), "Ask for at most 0 tokens"),
+        (turn(THREE, 0, (5,), 3, request_id="again"), "is still writing"),
+        (turn(replace(THREE, own_header=()), 1, (5,), 3), "another one"),
+        (turn(THREE, 2, (5,), 3, tenant="other"), "another tenant's"),
+        (turn(THREE, 2, (5,), 20), "Ask for at most 19 tokens"),
+        (turn(THREE, 2, (5,) * 20, 1), "Ask for at most 0 tokens"),
     ],
 )
 def test_what_a_team_refuses_changes_nobodys_bits(
-    runner: ModelRunner, make: Callable[[Team], Request], match: str
+    runner: ModelRunner, refused: Request, match: str
 ) -> None:
     def serve(refused: Request | None) -> tuple[list[Answer], Answer | None]:
         engine = Ticking(runner, CONFIG)
-        team = replace(TEAM, max_lanes=3, own_header=(7,))
-        lanes = [engine.ask(turn(team, lane, (5, 6), 12)) for lane in range(2)]
+        lanes = [engine.ask(turn(THREE, lane, (5, 6), 12)) for lane in range(2)]
         plain = engine.ask(request("plain", tokens(random.Random(1), 9), greedy(12)))
         engine.tick(4)
         other = None if refused is None else engine.ask(refused)
@@ -145,10 +143,10 @@ def test_what_a_team_refuses_changes_nobodys_bits(
         return [*lanes, plain], other
 
     wanted, _ = serve(None)
-    found, refused = serve(make(replace(TEAM, max_lanes=3, own_header=(7,))))
-    assert refused is not None
+    found, answer = serve(refused)
+    assert answer is not None
     with pytest.raises(InvalidRequest, match=match):
-        raise refused.error or AssertionError("it was served")
+        raise answer.error or AssertionError("it was served")
     assert [one.token_ids for one in found] == [one.token_ids for one in wanted]
     assert [one.logprobs for one in found] == [one.logprobs for one in wanted]
 

@@ -202,10 +202,10 @@ def serve_beside(qwen: Subject, config: EngineConfig, *, is_busy: bool) -> list[
     """One team; if busy, beside others, on blocks that others have used in their own order."""
     rng = random.Random(10)
     team = team_of("combined", 3, rng, step_ends=tuple("aeiost"), others_header=(5, 6))
-    heads = [tokens(rng, 4), tokens(rng, 1), tokens(rng, 30)]
+    heads = [tokens(rng, 4), tokens(rng, 1), tokens(rng, 20)]
     engine = Ticking(qwen.runner, config, num_blocks=200)
     if is_busy:
-        for at in range(12):
+        for at in range(6):
             engine.ask(request(f"before {at}", tokens(rng, 30), greedy(rng.randint(1, 9))))
         engine.drain()
         for at in range(5):
@@ -213,7 +213,7 @@ def serve_beside(qwen: Subject, config: EngineConfig, *, is_busy: bool) -> list[
         other = team_of("contiguous", 2, rng, team_id="other", lane_tokens=40)
         begin(engine, other, [tokens(rng, 9)] * 2, [25, 9])
         engine.tick(2)
-    answers = begin(engine, team, heads, [25, 30, 9])
+    answers = begin(engine, team, heads, [15, 20, 9])
     engine.drain()
     return answers
 
@@ -222,8 +222,6 @@ def test_neither_the_order_of_blocks_nor_who_is_served_beside_it_shows(qwen: Sub
     wanted = serve_beside(qwen, CONFIG, is_busy=False)
     larger = replace(CONFIG, max_batch_tokens=512)
     for config, is_busy in ((CONFIG, True), (larger, False), (larger, True)):
-        if config is larger:
-            wanted = serve_beside(qwen, replace(CONFIG, max_batch_tokens=200), is_busy=False)
         found = serve_beside(qwen, config, is_busy=is_busy)
         assert [one.token_ids for one in found] == [one.token_ids for one in wanted]
         assert [one.logprobs for one in found] == [one.logprobs for one in wanted]

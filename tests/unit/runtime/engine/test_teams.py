@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from weft.programs.request import Request
 from weft.runtime.engine import EngineConfig
 from weft.runtime.engine.inbox import Close
 from weft.runtime.engine.model import ModelRunner
+from weft.runtime.engine.model.foreign import CausalDecoder
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -37,7 +39,7 @@ def broken() -> ModelRunner:
     """No numbers behind one token."""
     model = random_model(config_of("qwen3-wide", vocab_size=384, max_position_embeddings=256), 0)
     with torch.no_grad():
-        model.get_input_embeddings().weight[BAD_TOKEN] = torch.nan
+        cast(CausalDecoder, model).model.embed_tokens.weight[BAD_TOKEN] = torch.nan
     return runner_of(model, path="native")
 
 
@@ -203,6 +205,19 @@ def test_those_that_rank_after_a_team_make_room_for_it(runner: ModelRunner) -> N
     engine.drain()
     assert [answer.token_ids for answer in low] == [answer.token_ids for answer in wanted]
     assert engine.num_held == 0
+
+
+def test_teams_with_long_texts_take_turns(runner: ModelRunner) -> None:
+    """One that fills whole Ticks is not kept waiting for one that decodes, nor keeps it."""
+    config = replace(CONFIG, max_batch_tokens=16)
+    engine, rng = Ticking(runner, config), random.Random(16)
+    first = ask_all(engine, pair("first", rng, 60), max_tokens=50)
+    engine.tick(5)
+    team = pair("second", rng, 60)
+    second = [engine.ask(turn(team, lane, tokens(rng, 40), 6)) for lane in range(2)]
+    engine.tick(14)
+    assert all(5 < len(answer.token_ids) < 20 for answer in first)
+    assert all(len(answer.token_ids) > 0 for answer in second)
 
 
 def test_a_team_takes_the_places_of_all_its_lanes(runner: ModelRunner) -> None:

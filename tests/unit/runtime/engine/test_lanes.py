@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from tests.support.engines import collect, opened
+from tests.support.engines import collect, greedy, opened, request
 from tests.support.lanes import NaiveTeam, team_of, tokens, turn
 from tests.support.tiny import build_checkpoint
+from weft.programs.grammar import GrammarSpec
 from weft.programs.lane import Layout, Team
 from weft.programs.request import Completion
 from weft.runtime.engine import Engine, EngineConfig
@@ -95,3 +97,49 @@ async def test_lanes_see_what_the_layout_says(
         )
         await emptied(engine)
     assert_dense(model, naive, found)
+
+
+async def test_lanes_under_grammars_see_each_other(folder: Path, model: PreTrainedModel) -> None:
+    """And nothing is forced in them, so that how far each is depends on no clock."""
+    rng = random.Random(20)
+    heads = [tokens(rng, 3), tokens(rng, 1)]
+    grammar = GrammarSpec(kind="regex", text="[0-9]{3} in all, and [a-f]{2,4}")
+
+    async def serve(name: str, logprobs: int | None) -> tuple[Team, list[Completion]]:
+        team = team_of("contiguous", 2, random.Random(21), team_id=name)
+        asked = [
+            turn(team, lane, head, 40, grammar=grammar, sampling={"logprobs": logprobs})
+            for lane, head in enumerate(heads)
+        ]
+        found = await asyncio.gather(*(collect(engine, one) for one in asked))
+        await engine.cancel(name)
+        return team, [one for [one] in found]
+
+    async with opened(folder, config()) as engine:
+        team, found = await serve("watched", 0)
+        _, unwatched = await serve("unwatched", None)
+        await emptied(engine)
+        assert engine.stats().num_forced_tokens == 0
+    assert all(re.fullmatch(grammar.text, one.text) for one in found)
+    assert [one.token_ids for one in unwatched] == [one.token_ids for one in found]
+    naive = NaiveTeam(team, [(head, one.token_ids) for head, one in zip(heads, found, strict=True)])
+    rows_NV = naive.logprobs(model)
+    given = [iter(one.logprobs) for one in found]
+    for row_V, drawn in zip(rows_NV, naive.drawn, strict=True):
+        assert next(given[drawn.lane]).logprob == pytest.approx(
+            float(row_V[drawn.token_id]), abs=1e-4
+        )
+
+
+async def test_an_engine_with_parked_teams_wakes_for_every_letter(folder: Path) -> None:
+    rng = random.Random(22)
+    team = team_of("combined", 2, rng)
+    async with opened(folder, config()) as engine, asyncio.timeout(20):
+        for given in (3, 4):
+            await asyncio.gather(
+                *(collect(engine, turn(team, lane, tokens(rng, given), 5)) for lane in range(2))
+            )
+            [plain] = await collect(engine, request(f"plain {given}", tokens(rng, 9), greedy(4)))
+            assert len(plain.token_ids) == 4
+        await engine.cancel("team")
+        await emptied(engine)

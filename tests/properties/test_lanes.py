@@ -78,6 +78,7 @@ def teams(draw: st.DrawFn) -> Team:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(team=teams(), script=st.lists(parts(), min_size=1, max_size=4))
 def test_random_teams_see_what_their_layout_says(
@@ -204,6 +205,7 @@ def line(at: int, act: Act) -> Request:
     return replace(asked, priority=act.priority)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(script=st.lists(acts, max_size=25), num_blocks=st.integers(14, 30))
 def test_random_schedules_leave_nothing_behind(

@@ -10,12 +10,13 @@ import random
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 import torch
 from transformers import PreTrainedModel
 
+from tests.support.echo_model import EchoRunner
 from tests.support.engines import greedy, request
 from tests.support.lanes import NaiveTeam, Turn, team_of, tokens, turn
 from tests.support.ticks import Answer, Ticking
@@ -25,8 +26,10 @@ from tests.unit.runtime.engine.model.cases import (
     reference_logits,
     runner_of,
 )
+from weft.cache.kv_store import KVStore
 from weft.programs.lane import Layout, Team
 from weft.runtime.engine import EngineConfig
+from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.model import ModelRunner
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -140,6 +143,35 @@ def test_lanes_are_given_heads_and_questions(
     assert_dense(engine, qwen.model, naive)
 
 
+class Scribe(EchoRunner):
+    """Writes what it is told, whatever it sees."""
+
+    sees_branches = True
+
+    def __init__(self, token_ids: Sequence[int]) -> None:
+        self._token_ids = token_ids
+
+    def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
+        logits_RV = torch.zeros(len(batch.logit_rows_R), self.vocab_size)
+        places_R = batch.positions_T[batch.logit_rows_R]
+        logits_RV[range(len(places_R)), [self._token_ids[place] for place in places_R]] = 1
+        return logits_RV
+
+
+def test_the_end_of_a_step_may_take_many_tokens() -> None:
+    """16 characters of 3 bytes, each byte a token."""
+    encode = Ticking(cast(ModelRunner, Scribe(())), CONFIG).encode
+    end = "線" * 16
+    written, head = encode("a" + end), encode("next: ")
+    assert len(written) == 49
+    engine = Ticking(cast(ModelRunner, Scribe([*written, *head, *written])), CONFIG)
+    team = team_of("interleaved", 1, random.Random(0), step_ends=(end,), step_head="next: ")
+    answer = engine.ask(turn(team, 0, (5,), 59))
+    engine.drain()
+    assert engine.decode(answer.token_ids[: 49 + len(head)]) == "a" + end + "next: "
+    assert engine.decode(answer.token_ids[49 + len(head) :]).startswith("a")
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_lanes_come_leave_and_go_on_while_others_write(qwen: Subject, layout: Layout) -> None:
     """A third lane joins at the fifth step, the first leaves at the eighth, what it wrote stays
@@ -218,6 +250,7 @@ def serve_beside(qwen: Subject, config: EngineConfig, *, is_busy: bool) -> list[
     return answers
 
 
+@pytest.mark.slow
 def test_neither_the_order_of_blocks_nor_who_is_served_beside_it_shows(qwen: Subject) -> None:
     wanted = serve_beside(qwen, CONFIG, is_busy=False)
     larger = replace(CONFIG, max_batch_tokens=512)

@@ -99,6 +99,7 @@ async def test_lanes_see_what_the_layout_says(
     assert_dense(model, naive, found)
 
 
+@pytest.mark.slow
 async def test_lanes_under_grammars_see_each_other(folder: Path, model: PreTrainedModel) -> None:
     """And nothing is forced in them, so that how far each is depends on no clock."""
     rng = random.Random(20)

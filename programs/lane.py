@@ -19,6 +19,8 @@ Layout = Literal["contiguous", "interleaved", "combined", "blind"]
 LAYOUTS = ("contiguous", "interleaved", "combined", "blind")
 MAX_STEP_END = 16
 """Characters."""
+MAX_GIVEN = 16_384
+"""Characters of a question or a head: the engine's thread cuts them into tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,12 @@ class Team:
                 f"question_every is {self.question_every!r} and the question {self.question!r}.",
                 remedy="Give both, or neither.",
             )
-        self.head_of(1, 1)
+        if max(len(self.question), len(self.head_of(1, 1))) > MAX_GIVEN:
+            raise InvalidRequest(
+                f"The question has {len(self.question)} characters, the head of a step "
+                f"{len(self.head_of(1, 1))}.",
+                remedy=f"Each may have {MAX_GIVEN}.",
+            )
 
     @property
     def has_steps(self) -> bool:

@@ -116,6 +116,8 @@ class Admission:
         team, size = lane.team, self.block_size
         self._check_sight()
         self._check_tokens("team's prompt", team.shared)
+        for text in filter(None, (team.question, team.head_of(1, 1))):
+            self._check_tokens("text that lanes are given", self.tokenizer.encode(text))
         if team.max_lanes > self.max_running:
             raise InvalidRequest(
                 f"A team of {team.max_lanes} lanes.",

@@ -25,7 +25,7 @@ class Capabilities:
     is_deterministic: bool = False
     """The same seed gives the same tokens whatever else is in the batch."""
     sees_branches: bool = False
-    """Requests may have a past of joined branches."""
+    """Requests may have a past of joined branches, or a lane."""
     max_context: int = 0
     """Most tokens of prompt and output together."""
 

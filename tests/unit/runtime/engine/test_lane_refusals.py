@@ -42,6 +42,8 @@ TEAM = team_of("combined", 2, random.Random(0), lane_tokens=20)
         ({"question": "why?"}, "Give both, or neither"),
         ({"question_every": 3}, "Give both, or neither"),
         ({"question_every": -1}, "Give both, or neither"),
+        ({"question": "?" * 20_000, "question_every": 3}, "The question has 20000 characters"),
+        ({"step_head": "{step:20000}"}, "the head of a step 20000"),
         ({"step_head": "{other}"}, "may name {lane} and {step} only"),
         ({"step_head": "{0}"}, "may name {lane} and {step} only"),
         ({"step_head": "{"}, "may name {lane} and {step} only"),
@@ -98,6 +100,18 @@ def runner() -> ModelRunner:
 def test_teams_that_do_not_fit(runner: ModelRunner, changes: dict[str, Any], match: str) -> None:
     engine = Ticking(runner, CONFIG)
     with pytest.raises(InvalidRequest, match=match):
+        engine.ask(turn(replace(TEAM, **changes), 0, (5,), 3))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "changes", [{"question": "\ud800", "question_every": 3}, {"step_head": "\ud800"}]
+)
+def test_lanes_are_given_nothing_that_cannot_be_encoded(
+    runner: ModelRunner, changes: dict[str, Any]
+) -> None:
+    engine = Ticking(runner, CONFIG)
+    with pytest.raises(InvalidRequest, match="surrogate"):
         engine.ask(turn(replace(TEAM, **changes), 0, (5,), 3))
 
 

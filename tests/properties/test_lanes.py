@@ -18,6 +18,7 @@ from tests.support.ticks import Answer, Ticking
 from tests.unit.runtime.engine.model.cases import config_of, random_model, runner_of
 from weft.errors import InvalidRequest
 from weft.programs.lane import Layout, Team
+from weft.programs.past import Past, Segment
 from weft.programs.request import Request
 from weft.runtime.engine import EngineConfig
 from weft.runtime.engine.model import ModelRunner
@@ -27,6 +28,16 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 CONFIG = EngineConfig(block_size=4, max_running=8, max_batch_tokens=64)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 WORD = "aeiostnr 0123456789"
+
+
+PAST = Past(
+    segments=(
+        Segment(tokens=tuple(range(20, 26))),
+        Segment(tokens=(30, 31), parents=(0,)),
+        Segment(tokens=(40,), parents=(0,)),
+    ),
+    parents=(1, 2),
+)
 
 
 class Part(NamedTuple):
@@ -66,6 +77,7 @@ def teams(draw: st.DrawFn) -> Team:
     rng = random.Random(draw(st.integers(0, 9)))
     ends = tuple(sorted(draw(st.sets(st.sampled_from(WORD)))))
     num_header = draw(st.integers(0, 3))
+    has_head = draw(st.booleans())
     return team_of(
         draw(st.sampled_from(LAYOUTS)),
         1,
@@ -74,7 +86,7 @@ def teams(draw: st.DrawFn) -> Team:
         step_ends=ends,
         others_header=tokens(rng, num_header),
         own_header=tokens(rng, num_header // 2),
-        step_head="{lane}/{step} " if ends and draw(st.booleans()) else "",
+        step_head="{lane}/{step} " if ends and has_head else "",
     )
 
 
@@ -124,7 +136,9 @@ class Act(NamedTuple):
 
 acts = st.builds(
     Act,
-    st.sampled_from(["line", "line", "lane", "lane", "lane", "cancel", "disband", "wait", "wait"]),
+    st.sampled_from(
+        ["line", "line", "join", "lane", "lane", "lane", "cancel", "disband", "wait", "wait"]
+    ),
     st.integers(0, 2),
     st.integers(0, 2),
     st.integers(1, 30),
@@ -159,6 +173,8 @@ class _Schedule:
             answer = self.engine.ask(line(at, act))
             self.lines[at] = act, answer
             self.answers.append(answer)
+        elif act.kind == "join":
+            self.answers.append(self.engine.ask(replace(line(at, act), past=PAST)))
         elif act.kind == "lane":
             self._ask_lane(at, act)
         elif act.kind == "cancel":
@@ -207,7 +223,7 @@ def line(at: int, act: Act) -> Request:
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(script=st.lists(acts, max_size=25), num_blocks=st.integers(14, 30))
+@given(script=st.lists(acts, max_size=25), num_blocks=st.integers(18, 30))
 def test_random_schedules_leave_nothing_behind(
     runner: ModelRunner, script: list[Act], num_blocks: int
 ) -> None:

@@ -17,6 +17,7 @@ from tests.support.tiny import build_checkpoint
 from tests.unit.runtime.engine.model.cases import config_of, random_model, runner_of
 from weft.errors import EngineClosed, EngineOverloaded, LogitsInvalid
 from weft.programs.lane import Team
+from weft.programs.past import Past, Segment
 from weft.programs.request import Request
 from weft.runtime.engine import EngineConfig
 from weft.runtime.engine.inbox import Close
@@ -131,6 +132,59 @@ def test_a_team_all_of_whose_lanes_left_before_it_began(runner: ModelRunner) -> 
     assert (plain.finish_reason, again.finish_reason) == ("length", "length")
     engine.disband("team")
     engine.drain()
+    assert engine.num_held == 0
+
+
+def test_a_prompt_may_be_preempted_before_its_team_begins(runner: ModelRunner) -> None:
+    """By a stream that ranks before it and grows."""
+    engine, rng = Ticking(runner, CONFIG, num_blocks=21), random.Random(17)
+    large = engine.ask(line("large", 9, 60, priority=1))
+    engine.tick()
+    lanes = ask_all(engine, pair("team", rng, prompt=tokens(rng, 40)))
+    while not large.is_over:
+        engine.tick()
+        assert not any(answer.token_ids for answer in lanes)
+    assert engine.loop.planner.num_preemptions == 1
+    engine.drain()
+    assert large.finish_reason == "length"
+    assert all(answer.finish_reason == "length" for answer in lanes)
+
+
+@pytest.mark.parametrize("num_ticks", [1, 2, 3])
+def test_a_team_may_be_disbanded_while_its_prompt_waits_or_is_computed(
+    runner: ModelRunner, num_ticks: int
+) -> None:
+    config = replace(CONFIG, max_batch_tokens=16)
+    engine, rng = Ticking(runner, config, num_blocks=21), random.Random(18)
+    large = engine.ask(line("large", 60, 9)) if num_ticks == 1 else None
+    engine.tick()
+    lanes = ask_all(engine, pair("team", rng, prompt=tokens(rng, 40)))
+    engine.tick(num_ticks)
+    assert not any(answer.is_over for answer in lanes)
+    engine.disband("team")
+    engine.drain()
+    assert [answer.finish_reason for answer in lanes] == ["cancelled", "cancelled"]
+    assert large is None or large.finish_reason == "length"
+    assert engine.num_held == 0
+
+
+def test_a_join_that_does_not_fit_beside_a_team_holds_nothing(runner: ModelRunner) -> None:
+    """The branches behind it were there, and the stream was stopped for the team: they go too."""
+    engine, rng = Ticking(runner, CONFIG, num_blocks=26), random.Random(19)
+    branches = [Segment(tokens=tokens(rng, 6), parents=(0,)) for _ in range(2)]
+    past = Past(segments=(Segment(tokens=tokens(rng, 9)), *branches), parents=(1, 2))
+    joined = engine.ask(replace(line("join", 9, 20, priority=-1), past=past))
+    engine.tick(5)
+    assert 0 < len(joined.token_ids) < 20
+    park(engine, pair("team", rng, 30))
+    small = engine.ask(line("small", 12, 9, priority=-2))
+    engine.drain()
+    assert small.finish_reason == "length"
+    assert not joined.is_over
+    assert engine.num_held == 3 + 2 * 8
+    engine.disband("team")
+    engine.drain()
+    assert joined.finish_reason == "length"
     assert engine.num_held == 0
 
 

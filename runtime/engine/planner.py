@@ -101,8 +101,8 @@ class Planner:
 
     @property
     def num_lanes(self) -> int:
-        """Lanes that write."""
-        return sum(len(team.writing) for team in self.teams.values() if team.is_started)
+        """Lanes that write; asked from other threads too."""
+        return sum(len(team.writing) for team in list(self.teams.values()) if team.is_started)
 
     @property
     def num_places(self) -> int:

@@ -145,10 +145,12 @@ class Planner:
         if not is_all:
             for sequence in [s for s in self.running if s.num_pending > 1]:
                 self._extend(plan, sequence)
-        if self.waiting:
-            self._admit(plan)
+        self._admit(plan)
         if self.teams and not plan.parts:
-            self._move_teams(plan)  # a prompt that was there already left nothing to compute
+            # Neither a prompt that was there already nor a team that lost its lanes computes
+            # anything, yet both change what can start.
+            self._move_teams(plan)
+            self._admit(plan)
         return plan
 
     def disband(self, team: Team) -> None:
@@ -264,7 +266,10 @@ class Planner:
 
     def _admit(self, plan: Plan) -> None:
         """Start waiting sequences in order, while places, tokens and blocks last. Passed over are
-        those that would only compute what is being computed: what they see, or how they begin."""
+        those that would only compute what is being computed: what they see, or how they begin; and
+        those that only the end of a team could make room for."""
+        if not self.waiting:
+            return
         warming = self._warming()
         waits_before = min(
             (team.helper.rank for team in self.teams.values() if team.can_start), default=None

@@ -199,6 +199,25 @@ def test_a_prompt_that_is_cached_whole_does_not_stall_its_team(runner: ModelRunn
     assert min(answer.num_cached_tokens for answer in answers) == 12
 
 
+def test_a_team_that_lost_its_lanes_does_not_stall_what_fits_beside_it(
+    runner: ModelRunner,
+) -> None:
+    """Its prompt is cached whole, so that no Tick comes of it."""
+    rng = random.Random(20)
+    prompt = tokens(rng, 12)
+    engine = Ticking(runner, CONFIG, num_blocks=16)
+    park(engine, pair("before", rng, prompt=prompt))
+    ask_all(engine, pair("team", rng, prompt=prompt))
+    engine.tick()
+    for lane in range(2):
+        engine.cancel(f"team {lane}/1")
+    large, small = engine.ask(line("large", 56)), engine.ask(line("small", 5))
+    engine.disband("before")
+    engine.drain()
+    assert engine.loop.planner.teams["team"].is_started
+    assert (large.finish_reason, small.finish_reason) == (None, "length")
+
+
 def test_a_team_waits_for_a_parked_one_and_holds_up_nobody(runner: ModelRunner) -> None:
     """Room for one team and a little: the second one waits for the first one's end, and what fits
     beside the first is served, whatever ranks before it."""
@@ -272,6 +291,21 @@ def test_teams_with_long_texts_take_turns(runner: ModelRunner) -> None:
     engine.tick(14)
     assert all(5 < len(answer.token_ids) < 20 for answer in first)
     assert all(len(answer.token_ids) > 0 for answer in second)
+
+
+def test_those_who_come_later_take_no_place_that_a_team_waits_for(runner: ModelRunner) -> None:
+    engine = Ticking(runner, replace(CONFIG, max_running=3))
+    engine.ask(line("first", 5, 10))
+    engine.ask(line("second", 5, 20))
+    engine.tick()
+    lanes = ask_all(engine, pair("team", random.Random(21)))
+    late: list[Answer] = []
+    for at in range(12):
+        late.append(engine.ask(line(f"late {at}", 5, 20)))
+        engine.tick(2)
+    assert all(answer.finish_reason == "length" for answer in lanes)
+    engine.drain()
+    assert all(answer.finish_reason == "length" for answer in late)
 
 
 def test_a_team_takes_the_places_of_all_its_lanes(runner: ModelRunner) -> None:

@@ -16,10 +16,13 @@ from weft.programs.dialogue import Chat, chat
 from weft.programs.draw_mermaid import draw_mermaid
 from weft.programs.draw_svg import draw_svg
 from weft.programs.entry import Program, program
+from weft.programs.export import export_tree
 from weft.programs.function import StepFunction, step
 from weft.programs.generate import GenOptions, gen
 from weft.programs.handle import Step
 from weft.programs.heads import HEADS, SKELETON, HeadForm
+from weft.programs.hogwild import HogwildLane, HogwildTeam, hogwild
+from weft.programs.lane import Layout
 from weft.programs.lead import Control, Lead
 from weft.programs.message import Message, ToolCall
 from weft.programs.parallel_call import call_tool
@@ -27,7 +30,10 @@ from weft.programs.patterns import Ebnf, JsonSchema, Regex
 from weft.programs.request import Completion
 from weft.programs.retry import Retry
 from weft.programs.signature import Arguments
+from weft.programs.token_tree import TokenNode, TokenTree, TreeBranch
+from weft.programs.token_trie import merge_trajectories
 from weft.programs.toolstep import ToolStep, tool
+from weft.programs.trajectory import Trajectory
 from weft.programs.verdict import Verdict
 from weft.programs.verify import Verifier, verifier
 
@@ -46,7 +52,10 @@ __all__ = [
     "Ebnf",
     "GenOptions",
     "HeadForm",
+    "HogwildLane",
+    "HogwildTeam",
     "JsonSchema",
+    "Layout",
     "Lead",
     "Message",
     "Node",
@@ -55,8 +64,12 @@ __all__ = [
     "Retry",
     "Step",
     "StepFunction",
+    "TokenNode",
+    "TokenTree",
     "ToolCall",
     "ToolStep",
+    "Trajectory",
+    "TreeBranch",
     "Verdict",
     "Verifier",
     "build_dag",
@@ -66,9 +79,12 @@ __all__ = [
     "critical_path",
     "draw_mermaid",
     "draw_svg",
+    "export_tree",
     "from_node_link",
     "gen",
+    "hogwild",
     "join",
+    "merge_trajectories",
     "pmap",
     "program",
     "race",

@@ -9,6 +9,7 @@ from typing import Any
 from weft.programs.budget import Budget
 from weft.programs.context import Context
 from weft.programs.handle import Step, StepKind
+from weft.programs.lane_turn import LaneTurn
 from weft.programs.lead import Lead
 from weft.programs.output import Output
 from weft.programs.prompt import Prompt
@@ -23,7 +24,7 @@ class GenCall:
     """Ask the engine for text."""
 
     name: str
-    prompt: Prompt | Context
+    prompt: Prompt | Context | LaneTurn
     output: Output[Any]
     sampling: Sampling
     n: int | None = None

@@ -12,6 +12,7 @@ from weft.programs.calls import GenCall
 from weft.programs.candidates import Candidates
 from weft.programs.context import Context
 from weft.programs.handle import Step
+from weft.programs.lane_turn import LaneTurn
 from weft.programs.lead import Lead, check_lead
 from weft.programs.output import output_of
 from weft.programs.patterns import Ebnf, JsonSchema, Regex
@@ -120,7 +121,7 @@ def gen(
 
 
 def order_gen(
-    prompt: Prompt | Context, out: object, n: int | None, options: GenOptions
+    prompt: Prompt | Context | LaneTurn, out: object, n: int | None, options: GenOptions
 ) -> Step[Any]:
     """``gen`` without its overloads."""
     strand = current_strand("gen()")
@@ -144,8 +145,10 @@ def order_gen(
     return strand.runner.submit(call, strand)
 
 
-def _inputs(prompt: Prompt | Context, options: GenOptions) -> Iterator[Step[Any]]:
+def _inputs(prompt: Prompt | Context | LaneTurn, options: GenOptions) -> Iterator[Step[Any]]:
     """Steps in the prompt and the lead."""
+    if isinstance(prompt, LaneTurn):
+        prompt = prompt.team.prompt
     if isinstance(prompt, Context):
         yield from prompt.steps
     elif not isinstance(prompt, str):

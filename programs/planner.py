@@ -66,6 +66,9 @@ class _Planner:
         task = asyncio.Task(_body(call, Strand(path, child)), loop=asyncio.get_running_loop())
         self._tasks.append(task)
 
+    async def disband(self, team: str) -> None:
+        """There is no engine."""
+
     def adopt(self, task: asyncio.Future[Any]) -> None:
         self._tasks.append(task)
 

@@ -29,6 +29,10 @@ class StepRunner(Protocol):
         """
         ...
 
+    async def disband(self, team: str) -> None:
+        """None of the team's lanes writes any more, nor will: let the engine forget it."""
+        ...
+
     def adopt(self, task: asyncio.Future[Any]) -> None:
         """A plain asyncio task was created inside: it must not outlive the scope."""
         ...

@@ -52,7 +52,12 @@ class _Served:
 
 
 def bench_arguments(
-    findings: Findings, options: BenchOptions, *, folder: Path = BUNDLED, num: int = NUM_BOOKINGS
+    findings: Findings,
+    options: BenchOptions,
+    until: float,
+    *,
+    folder: Path = BUNDLED,
+    num: int = NUM_BOOKINGS,
 ) -> None:
     """Latency of calls with four independent arguments, one at a time, greedily, under the same
     schemas.
@@ -61,7 +66,8 @@ def bench_arguments(
     ``args4_skeleton_speedup`` over that of a skeleton; ``…_accuracy_delta_points`` how many
     calls of a hundred more are right than in one go; ``args4_ms_…`` are medians of a call.
 
-    Every measurement has a fresh engine with grammars compiled, so prompts are always computed.
+    Every measurement has a fresh engine with grammars compiled, so prompts are always computed. No
+    round but the first begins after ``until``, of ``time.monotonic``.
     """
     recorded = recorded_bookings(folder / "heldout" / "arguments.jsonl", num)
     bookings = recorded or drawn_bookings(options.seed, num)
@@ -71,12 +77,11 @@ def bench_arguments(
         options.say(f"parallel: four arguments, {name}, round {number + 1}")
         return asyncio.run(_measure(folder, bookings, FORMS[name], served[name]))
 
-    deadline = time.monotonic() + options.limit_s
     seconds = interleave(
         list(FORMS),
         measure,
         num_rounds=options.rounds,
-        may_go_on=lambda: time.monotonic() < deadline,
+        may_go_on=lambda: time.monotonic() < until,
     )
     _note(findings, seconds, served, options.rounds)
     if recorded:

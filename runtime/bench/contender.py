@@ -14,7 +14,7 @@ from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.peers import Peer, find_peer
 from weft.runtime.machine import has_native_bf16
 
-__all__ = ["Contender", "engine_contenders", "own_environment", "start"]
+__all__ = ["Contender", "engine_contenders", "own_environment", "start", "vllm_contenders"]
 
 
 BOUND_BATCH = 4
@@ -47,26 +47,32 @@ def engine_contenders(options: BenchOptions, *, has_gpu: bool) -> tuple[list[Con
     emulates bfloat16: figures are taken against the faster of the two. With ``has_gpu`` all of
     them compute there, and transformers' continuous batching is one more.
     """
-    dtypes = ["bfloat16"] if has_gpu or has_native_bf16() else ["bfloat16", "float32"]
     found = [
         Contender(kind="weft", script="weft_driver.py", dtype="auto", env=own_environment()),
         Contender(kind="bound", script="bound_driver.py", dtype="auto", max_batch=BOUND_BATCH),
         *(
             Contender(kind="transformers", script="transformers_driver.py", dtype=dtype)
-            for dtype in dtypes
+            for dtype in _dtypes(has_gpu=has_gpu)
         ),
     ]
     if has_gpu:
         script = "transformers_cb_driver.py"
         found.append(Contender(kind="transformers_cb", script=script, dtype="bfloat16"))
+    contenders, missing = vllm_contenders(options, has_gpu=has_gpu)
+    return [*found, *contenders], missing
+
+
+def vllm_contenders(
+    options: BenchOptions, *, has_gpu: bool = False
+) -> tuple[list[Contender], list[str]]:
+    """vLLM in every dtype that it is tried in, an emulated one first, or a line about why there is
+    none."""
     peer = find_peer("vllm", options)
     if has_gpu and (peer is None or peer.url is None):
-        return found, [
-            "vllm: its environment computes on processors; name a server, --peer vllm=URL"
-        ]
+        return [], ["vllm: its environment computes on processors; name a server, --peer vllm=URL"]
     if peer is None:
-        return found, [f"vllm: no environment in {options.peers_folder}; make peers installs it"]
-    return [*found, *_vllm(peer, dtypes)], []
+        return [], [f"vllm: no environment in {options.peers_folder}; make peers installs it"]
+    return _vllm(peer, _dtypes(has_gpu=has_gpu)), []
 
 
 def start(contender: Contender) -> Driver:
@@ -84,6 +90,10 @@ def own_environment() -> dict[str, str]:
     """What lets a child of this interpreter import the same weft."""
     home = str(Path(str(files("weft"))).absolute().parent)
     return {"PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))}
+
+
+def _dtypes(*, has_gpu: bool) -> list[str]:
+    return ["bfloat16"] if has_gpu or has_native_bf16() else ["bfloat16", "float32"]
 
 
 def _vllm(peer: Peer, dtypes: list[str]) -> list[Contender]:

@@ -9,6 +9,7 @@ from weft.errors import InvalidRequest
 from weft.runtime.bench.deterministic import bench_deterministic
 from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.hogwild import bench_hogwild
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.overhead import bench_overhead
 from weft.runtime.bench.parallel import bench_parallel
@@ -25,6 +26,7 @@ Bench = Callable[[BenchOptions], Findings]
 BENCHES: Mapping[str, Bench] = {
     "deterministic": bench_deterministic,
     "engine": bench_engine,
+    "hogwild": bench_hogwild,
     "overhead": bench_overhead,
     "parallel": bench_parallel,
     "prefix": bench_prefix,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from weft.errors import InvalidRequest
 from weft.programs.context import Context, Part
 from weft.programs.handle import is_step
+from weft.programs.lane import Lane
 from weft.programs.lead import Control
 from weft.programs.message import Message
 from weft.programs.past import Past, Segment
@@ -27,6 +28,8 @@ class Encoded(NamedTuple):
     """Behind ``past``."""
     past: Past | None
     """None: the Context is one line of tokens."""
+    lane: Lane | None = None
+    """The tokens go on where this lane of a team is."""
 
 
 def encode_context(context: Context, engine: Engine) -> Encoded:

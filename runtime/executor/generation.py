@@ -11,6 +11,8 @@ from weft.programs.calls import GenCall
 from weft.programs.candidates import Arrival, Candidates, arrive, is_candidates
 from weft.programs.context import Context
 from weft.programs.handle import Step, note
+from weft.programs.lane import Lane
+from weft.programs.lane_turn import LaneTurn
 from weft.programs.message import Message
 from weft.programs.past import Past
 from weft.programs.prompt import excerpt, fill, last_part, messages_of, text_of
@@ -21,6 +23,7 @@ from weft.programs.strand import CURRENT
 from weft.runtime.executor.account import Account
 from weft.runtime.executor.context import Encoded, encode_context
 from weft.runtime.executor.execution import Execution, Home
+from weft.runtime.executor.lanes import encode_lane
 from weft.runtime.executor.lead import FilledLead, encode_lead, fill_lead
 from weft.runtime.executor.partial import PartialJson
 from weft.runtime.executor.state import RunState
@@ -66,6 +69,7 @@ class Generation(Execution[GenCall]):
     __slots__ = (
         "_is_stopped",
         "_is_streaming",
+        "_lane",
         "_lead",
         "_num_cached",
         "_num_generated",
@@ -75,6 +79,7 @@ class Generation(Execution[GenCall]):
         "_prompt",
         "_seed",
         "_sequences",
+        "_tokens",
     )
 
     def __init__(
@@ -85,6 +90,8 @@ class Generation(Execution[GenCall]):
         self._prompt: str | Sequence[Message] = ""
         self._lead: FilledLead = ()
         self._past: Past | None = None
+        self._lane: Lane | None = None
+        self._tokens: tuple[int, ...] = ()
         self._seed: int | None = None
         self._is_stopped = False
         self._is_streaming = False
@@ -98,6 +105,8 @@ class Generation(Execution[GenCall]):
         call = self.call
         if isinstance(call.prompt, Context):
             return excerpt("".join(part for part in call.prompt.parts if isinstance(part, str)))
+        if isinstance(call.prompt, LaneTurn):
+            return excerpt(call.lead if isinstance(call.lead, str) else "")
         if all(step.is_done and step.error is None for step in call.inputs):
             return excerpt(last_part(fill(call.prompt)))
         return excerpt(call.prompt)
@@ -126,7 +135,7 @@ class Generation(Execution[GenCall]):
             for index in range(request.n)
         ]
         await self._follow(request)
-        note(self.step, self._completions())
+        note(self.step, self._completions(), request)
         step = self.step
         if is_candidates(step):
             return _chosen_from(step)
@@ -134,14 +143,15 @@ class Generation(Execution[GenCall]):
 
     def _request(self, number: int) -> Request:
         call, state = self.call, self.state
-        self._prompt, tokens, self._past = self._render()
+        self._prompt, self._tokens, self._past, self._lane = self._render()
         sampling = self._sampling(number)
         self._seed = sampling.seed
         suffix = "" if number == 1 else f"~{number}"
         return Request(
             request_id=f"{state.run_id}/{self.lineage}{suffix}",
-            prompt=tokens,
+            prompt=self._tokens,
             past=self._past,
+            lane=self._lane,
             sampling=sampling,
             n=call.n or 1,
             grammar=call.output.grammar,
@@ -154,6 +164,9 @@ class Generation(Execution[GenCall]):
         call, engine = self.call, self.state.engine
         self._lead = fill_lead(call.lead)
         lead = encode_lead(self._lead, engine)
+        if isinstance(call.prompt, LaneTurn):
+            encoded = encode_lane(call.prompt, engine, self.state.run_id)
+            return encoded._replace(tokens=lead)
         if isinstance(call.prompt, Context):
             encoded = encode_context(call.prompt, engine)
             return encoded._replace(tokens=encoded.tokens + lead)
@@ -268,7 +281,9 @@ class Generation(Execution[GenCall]):
         sampling = {**_fields(call.sampling), "seed": self._seed}
         return {
             "prompt": self._prompt,
+            "tokens": self._tokens,
             "past": None if self._past is None else _tree(self._past),
+            "lane": None if self._lane is None else _place(self._lane),
             "is_raw": call.is_raw,
             "lead": self._lead,
             "tool_schemas": call.tool_schemas,
@@ -285,6 +300,18 @@ def _fields(value: Sampling | Completion) -> dict[str, object]:
     """A value's fields as JSON-able data."""
     fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
     return {key: dict(one) if key == "logit_bias" else one for key, one in fields.items()}
+
+
+def _place(lane: Lane) -> dict[str, object]:
+    """Which lane of which team; what it saw of the others is not known any more."""
+    team = lane.team
+    return {
+        "team": team.team_id,
+        "layout": team.layout,
+        "shared": team.shared,
+        "has_insertions": team.has_insertions,
+        "index": lane.index,
+    }
 
 
 def _tree(past: Past) -> dict[str, object]:

@@ -18,12 +18,14 @@ from weft.programs.calls import Call, FunctionCall, GenCall
 from weft.programs.candidates import Candidates
 from weft.programs.context import Context
 from weft.programs.handle import Step
+from weft.programs.lane_turn import LaneTurn
 from weft.programs.prompt import excerpt, fill
 from weft.programs.strand import CURRENT, Strand
 from weft.runtime.executor.account import Account
 from weft.runtime.executor.clock import Timer
 from weft.runtime.executor.execution import Execution, Home
 from weft.runtime.executor.generation import Generation
+from weft.runtime.executor.lanes import team_id
 from weft.runtime.executor.state import NO_USAGE, RunState
 from weft.runtime.observe.usage import Usage
 
@@ -41,7 +43,7 @@ class Scope(Execution[FunctionCall]):
     creates are the tool's (they may serve later calls) and are left alone.
     """
 
-    __slots__ = ("_drained", "_running", "_tasks", "_unclaimed", "is_closed")
+    __slots__ = ("_drained", "_running", "_tasks", "_teams", "_unclaimed", "is_closed")
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Scope(Execution[FunctionCall]):
         self._running: dict[Step[Any], Execution[Any]] = {}
         self._unclaimed: dict[Step[Any], None] = {}
         self._tasks: list[asyncio.Future[Any]] | None = None
+        self._teams: dict[str, None] = {}
         self._drained: asyncio.Future[None] | None = None
         self.is_closed = True
         if call.budget is not None:
@@ -156,6 +159,8 @@ class Scope(Execution[FunctionCall]):
                 self.fate = self.fate or error
             tasks = [task for task in tasks if not task.done()]
         self._tasks = None
+        for team in list(self._teams):
+            await self.disband(team)
 
     async def _wait_for_end(self, tasks: list[asyncio.Future[Any]]) -> None:
         if tasks:
@@ -174,6 +179,8 @@ class Scope(Execution[FunctionCall]):
         self._check_open(call)
         if isinstance(call, GenCall):
             self._check_engine(call)
+            if isinstance(call.prompt, LaneTurn):
+                self._teams[call.prompt.team.path] = None
             self.account.admit(samples=call.n or 1)
             execution: Execution[Any] = self._generation(call, strand)
         else:
@@ -232,6 +239,8 @@ class Scope(Execution[FunctionCall]):
             missing = "log-probabilities"
         elif sampling.seed is not None and not offers.has_seeds:
             missing = "seeds"
+        elif isinstance(call.prompt, LaneTurn) and not offers.sees_branches:
+            missing = "lanes that see each other"
         elif (
             isinstance(call.prompt, Context) and call.prompt.has_joins and not offers.sees_branches
         ):
@@ -241,6 +250,10 @@ class Scope(Execution[FunctionCall]):
                 f"Engine {self.state.engine.name!r} does not offer {missing}.",
                 remedy="Choose another engine, or do without.",
             )
+
+    async def disband(self, team: str) -> None:
+        del self._teams[team]
+        await self.state.engine.cancel(team_id(self.state.run_id, team))
 
     def adopt(self, task: asyncio.Future[Any]) -> None:
         if self.step.kind == "tool":

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from weft.errors import PeerFailed
-from weft.runtime.bench.checkpoint import MINI_LIKE
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]
+    save_file,  # pyright: ignore[reportUnknownVariableType]
+)
 
-__all__ = ["TINY", "FakeDriver"]
+from weft.errors import PeerFailed
+from weft.runtime.bench.checkpoint import MINI_LIKE, Shape, write_checkpoint
+
+__all__ = ["TINY", "FakeDriver", "write_lively"]
+
+LIVELINESS = 40.0
 
 TINY = replace(
     MINI_LIKE,
@@ -47,3 +55,15 @@ class FakeDriver:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def write_lively(folder: Path, shape: Shape = TINY) -> Path:
+    """A model whose layers weigh enough that what it says depends on the whole prompt."""
+    write_checkpoint(folder, shape, seed=0)
+    weights = load_file(folder / "model.safetensors")
+    lively = {
+        name: weight * LIVELINESS if name.endswith("proj.weight") else weight
+        for name, weight in weights.items()
+    }
+    save_file(lively, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
-from weft.runtime.bench import arguments, parallel
+from weft.runtime.bench import arguments
 from weft.runtime.bench.arguments import bench_arguments
 from weft.runtime.bench.bookings import drawn_bookings, recorded_bookings
 from weft.runtime.bench.findings import Findings
@@ -90,7 +91,7 @@ def test_accuracy_is_counted_by_problem_and_time_by_round(
     folder: Path, opened: list[ScriptedEngine]
 ) -> None:
     findings = Findings()
-    bench_arguments(findings, BenchOptions(num_rounds=2), folder=folder)
+    bench_arguments(findings, BenchOptions(num_rounds=2), math.inf, folder=folder)
     figures = findings.figures
     assert figures["args4_accuracy_points_sequential"] == 100.0
     assert figures["args4_skeleton_accuracy_delta_points"] == 0.0
@@ -105,18 +106,7 @@ def test_accuracy_is_counted_by_problem_and_time_by_round(
 @pytest.mark.usefixtures("opened")
 def test_without_held_out_problems_only_time_is_measured(tmp_path: Path) -> None:
     findings = Findings()
-    bench_arguments(findings, BenchOptions(num_rounds=1), folder=tmp_path, num=2)
+    bench_arguments(findings, BenchOptions(num_rounds=1), math.inf, folder=tmp_path, num=2)
     assert "args4_speedup" in findings.figures
     assert not any("accuracy" in name for name in findings.figures)
     assert "only time" in findings.missing[0]
-
-
-def test_the_bench_has_the_figures_of_all_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def one(findings: Findings, options: BenchOptions) -> None:
-        findings.figures["one"] = 1.0
-
-    def two(findings: Findings, options: BenchOptions) -> None:
-        findings.figures["two"] = 2.0
-
-    monkeypatch.setattr(parallel, "PARTS", (one, two))
-    assert parallel.bench_parallel(BenchOptions()).figures == {"one": 1.0, "two": 2.0}

@@ -14,16 +14,11 @@ from typing import Any, cast
 
 import pytest
 import torch
-from safetensors.torch import (
-    load_file,  # pyright: ignore[reportUnknownVariableType]
-    save_file,  # pyright: ignore[reportUnknownVariableType]
-)
 
-from tests.support.bench import TINY
+from tests.support.bench import TINY, write_lively
 from weft.runtime.bench.checkpoint import write_checkpoint
 from weft.runtime.bench.drivers.wire import serve
 
-LIVELINESS = 40.0
 GREEDY = {"do_sample": False, "min_new_tokens": 12, "max_new_tokens": 12, "pad_token_id": 0}
 LIMITS = {"dtype": "auto", "max_context": 64, "max_batch": 4, "seed": 0}
 
@@ -139,18 +134,6 @@ def test_engine_in_this_environment_generates_what_is_asked(name: str, tmp_path:
     assert driver["generate"](prompts=[[20, 21, 22], [30, 31, 32]], num_tokens=3) > 0.0
     if "close" in driver:
         driver["close"]()
-
-
-def write_lively(folder: Path) -> Path:
-    """A model whose layers weigh enough that what it says depends on the whole prompt."""
-    write_checkpoint(folder, TINY, seed=0)
-    weights = load_file(folder / "model.safetensors")
-    lively = {
-        name: weight * LIVELINESS if name.endswith("proj.weight") else weight
-        for name, weight in weights.items()
-    }
-    save_file(lively, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
 
 
 @pytest.mark.slow

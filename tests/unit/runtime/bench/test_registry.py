@@ -8,7 +8,16 @@ from weft.errors import InvalidRequest
 from weft.runtime.bench import BenchOptions, bench_names, run_bench
 from weft.runtime.bench.findings import Findings
 
-NAMES = ("deterministic", "engine", "overhead", "parallel", "prefix", "quantised", "speculate")
+NAMES = (
+    "deterministic",
+    "engine",
+    "hogwild",
+    "overhead",
+    "parallel",
+    "prefix",
+    "quantised",
+    "speculate",
+)
 
 
 def test_benches_have_names() -> None:

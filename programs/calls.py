@@ -29,6 +29,8 @@ class GenCall:
     sampling: Sampling
     n: int | None = None
     """``None`` gives a Step with one result; a number gives Candidates."""
+    keeps_stop: bool = False
+    """The text ends with the stop string that ended it, if one did."""
     is_raw: bool = False
     """The prompt is plain text to continue: no chat template."""
     lead: Lead = ""

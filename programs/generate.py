@@ -43,6 +43,8 @@ class GenOptions(TypedDict, total=False):
     """Unless given, it follows from the Run's seed and the Step's lineage."""
     stop: str | Sequence[str]
     stop_token_ids: Sequence[int]
+    keeps_stop: bool
+    """The stop string that ended the text is part of it."""
     ignore_eos: bool
     logprobs: int
     timeout_s: float
@@ -63,7 +65,7 @@ class GenOptions(TypedDict, total=False):
 
 DEFAULT_SAMPLING = Sampling()
 STEP_OPTIONS = frozenset(
-    {"timeout_s", "retries", "name", "priority", "is_raw", "lead", "tool_schemas"}
+    {"keeps_stop", "timeout_s", "retries", "name", "priority", "is_raw", "lead", "tool_schemas"}
 )
 
 
@@ -134,6 +136,7 @@ def order_gen(
         output=output_of(out),
         sampling=_sampling(options) if options else DEFAULT_SAMPLING,
         n=n,
+        keeps_stop=options.get("keeps_stop", False),
         is_raw=options.get("is_raw", False),
         lead=check_lead(options["lead"]) if "lead" in options else "",
         priority=options.get("priority", 0),

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar
 from typing_extensions import TypeIs
 
 from weft.errors import ProgramError, StepFormatted
-from weft.programs.request import Completion
+from weft.programs.request import Completion, Request
 
 __all__ = ["Step", "StepKind", "StepOwner", "fail", "is_step", "note", "settle", "use", "when_done"]
 
@@ -59,6 +59,7 @@ class Step(Generic[T_co]):
         "_is_claimed",
         "_is_done",
         "_owner",
+        "_request",
         "_value",
         "_watchers",
         "after",
@@ -94,6 +95,7 @@ class Step(Generic[T_co]):
         self._value: T_co | None = None
         self._error: BaseException | None = None
         self._completions: tuple[Completion, ...] = ()
+        self._request: Request | None = None
 
     @property
     def is_done(self) -> bool:
@@ -114,6 +116,11 @@ class Step(Generic[T_co]):
     def completions(self) -> tuple[Completion, ...]:
         """What the engine wrote, token by token, when this is a finished ``gen``; else empty."""
         return self._completions
+
+    @property
+    def request(self) -> Request | None:
+        """What the engine was asked for them, in tokens; None where there are none."""
+        return self._request
 
     @property
     def edge(self) -> T_co:
@@ -225,9 +232,12 @@ def fail(step: Step[Any], error: BaseException) -> None:
     _finish(step)
 
 
-def note(step: Step[Any], completions: tuple[Completion, ...]) -> None:
-    """Keep what the engine wrote for a Step."""
+def note(
+    step: Step[Any], completions: tuple[Completion, ...], request: Request | None = None
+) -> None:
+    """Keep what the engine wrote for a Step, and what it was asked."""
     step._completions = completions  # pyright: ignore[reportPrivateUsage]
+    step._request = request  # pyright: ignore[reportPrivateUsage]
 
 
 def when_done(step: Step[Any], callback: Callable[[], None]) -> None:

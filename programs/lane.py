@@ -19,6 +19,8 @@ Layout = Literal["contiguous", "interleaved", "combined", "blind"]
 LAYOUTS = ("contiguous", "interleaved", "combined", "blind")
 MAX_STEP_END = 16
 """Characters."""
+MAX_GIVEN = 16_384
+"""Characters of a question or a head: the engine's thread cuts them into tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +35,13 @@ class Team:
     """
 
     team_id: str
-    """Unique per engine while the team is there; cancelling it ends the team."""
+    """Unique per engine while the team is there, from its first Request on; cancelling it ends
+    the team. One tenant's."""
     prompt: tuple[int, ...]
     layout: Layout
     num_lanes: int
-    """Lanes 0 … ``num_lanes`` - 1 begin at the same moment, once all are there."""
+    """Lanes 0 … ``num_lanes`` - 1 begin at the same moment, once each had a Request. The team ranks
+    as the first Request does."""
     max_lanes: int
     """With those that join later."""
     lane_tokens: int | None = None
@@ -83,7 +87,12 @@ class Team:
                 f"question_every is {self.question_every!r} and the question {self.question!r}.",
                 remedy="Give both, or neither.",
             )
-        self.head_of(1, 1)
+        if max(len(self.question), len(self.head_of(1, 1))) > MAX_GIVEN:
+            raise InvalidRequest(
+                f"The question has {len(self.question)} characters, the head of a step "
+                f"{len(self.head_of(1, 1))}.",
+                remedy=f"Each may have {MAX_GIVEN}.",
+            )
 
     @property
     def has_steps(self) -> bool:
@@ -109,7 +118,7 @@ class Team:
         """What a step is given to begin with; both count from 1."""
         try:
             return self.step_head.format(lane=lane, step=step)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise InvalidRequest(
                 f"step_head is {self.step_head!r}: {error!r}.",
                 remedy="It may name {lane} and {step} only; write braces twice.",

@@ -17,16 +17,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from weft.errors import InvalidRequest
 
-__all__ = ["MAX_SEGMENTS", "Frame", "Past", "Placing", "Segment"]
+__all__ = [
+    "MAX_SEGMENTS",
+    "Frame",
+    "Past",
+    "Placed",
+    "Placing",
+    "Segment",
+    "check_segments",
+    "frames_of",
+]
 
 Placing = Literal["shared", "rotated"]
 
 MAX_SEGMENTS = 1024
 """Most segments of one Past: checked before anything is allocated."""
+
+
+class Placed(Protocol):
+    """A segment as far as it says where things stand."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]: ...
+    @property
+    def parents(self) -> tuple[int, ...]: ...
+    @property
+    def placing(self) -> Placing: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +91,16 @@ class Past:
                 f"A past has {len(self.segments)} segments.",
                 remedy=f"It must have between 1 and {MAX_SEGMENTS}.",
             )
-        for number, segment in enumerate(self.segments):
-            if not segment.tokens:
-                raise InvalidRequest(
-                    f"Segment {number} of a past is empty.", remedy="Leave it out."
-                )
-            _check_parents(f"Segment {number}", segment.parents, number)
-            _check_placing(segment.placing)
+        check_segments(self.segments, "a past")
         if not self.parents:
             raise InvalidRequest(
                 "A past is given that nothing follows.", remedy="Name the segments to go on from."
             )
         _check_parents("The stream behind a past", self.parents, len(self.segments))
         _check_placing(self.placing)
+        stream = Segment(tokens=(), parents=self.parents, placing=self.placing)
         object.__setattr__(self, "ancestors", self._ancestors())
-        object.__setattr__(self, "frames", self._frames())
+        object.__setattr__(self, "frames", frames_of((*self.segments, stream)))
 
     def _ancestors(self) -> tuple[frozenset[int], ...]:
         found: list[frozenset[int]] = []
@@ -93,42 +108,51 @@ class Past:
             found.append(frozenset(parents).union(*(found[parent] for parent in parents)))
         return tuple(found)
 
-    def _frames(self) -> tuple[Frame, ...]:
-        found: list[Frame] = []
-        for segment in self.segments:
-            found.append(self._frame(found, segment.parents, segment.placing))
-        return (*found, self._frame(found, self.parents, self.placing))
-
     @property
     def num_tokens(self) -> int:
         """Of all segments together."""
         return sum(len(segment.tokens) for segment in self.segments)
 
-    def _frame(self, frames: Sequence[Frame], parents: Sequence[int], placing: Placing) -> Frame:
-        views = [self._behind(frames[parent], parent) for parent in parents]
+
+def check_segments(segments: Sequence[Placed], whole: str) -> None:
+    """Raises: InvalidRequest for an empty one, or one that does not stand behind its parents."""
+    for number, segment in enumerate(segments):
+        if not segment.tokens:
+            raise InvalidRequest(f"Segment {number} of {whole} is empty.", remedy="Leave it out.")
+        _check_parents(f"Segment {number}", segment.parents, number)
+        _check_placing(segment.placing)
+
+
+def frames_of(segments: Sequence[Placed]) -> tuple[Frame, ...]:
+    """Where things stand for each of them; parents stand before their children. O(segments²)."""
+    frames: list[Frame] = []
+    for segment in segments:
+        views = [_behind(segments, frames, parent) for parent in segment.parents]
         if not views:
-            return Frame({}, 0)
-        if placing == "shared" or len(views) == 1:
+            frames.append(Frame({}, 0))
+        elif segment.placing == "shared" or len(views) == 1:
             starts = {number: at for view in views for number, at in view.starts.items()}
-            return Frame(dict(sorted(starts.items())), max(view.end for view in views))
-        return self._lay_end_to_end(views)
+            frames.append(Frame(dict(sorted(starts.items())), max(view.end for view in views)))
+        else:
+            frames.append(_lay_end_to_end(segments, views))
+    return tuple(frames)
 
-    def _behind(self, frame: Frame, number: int) -> Frame:
-        """What is seen, and from where, after segment ``number``."""
-        length = len(self.segments[number].tokens)
-        return Frame({**frame.starts, number: frame.end}, frame.end + length)
 
-    def _lay_end_to_end(self, views: Sequence[Frame]) -> Frame:
-        """What all have in common stays; the rest follows, in the order of the segments."""
-        common = set(views[0].starts).intersection(*(view.starts for view in views))
-        starts = {number: views[0].starts[number] for number in common}
-        end = max(
-            (at + len(self.segments[number].tokens) for number, at in starts.items()), default=0
-        )
-        for number in sorted({number for view in views for number in view.starts} - common):
-            starts[number] = end
-            end += len(self.segments[number].tokens)
-        return Frame(dict(sorted(starts.items())), end)
+def _behind(segments: Sequence[Placed], frames: Sequence[Frame], number: int) -> Frame:
+    """What is seen, and from where, after segment ``number``."""
+    starts, end = frames[number]
+    return Frame({**starts, number: end}, end + len(segments[number].tokens))
+
+
+def _lay_end_to_end(segments: Sequence[Placed], views: Sequence[Frame]) -> Frame:
+    """What all have in common stays; the rest follows, in the order of the segments."""
+    common = set(views[0].starts).intersection(*(view.starts for view in views))
+    starts = {number: views[0].starts[number] for number in common}
+    end = max((at + len(segments[number].tokens) for number, at in starts.items()), default=0)
+    for number in sorted({number for view in views for number in view.starts} - common):
+        starts[number] = end
+        end += len(segments[number].tokens)
+    return Frame(dict(sorted(starts.items())), end)
 
 
 def _check_parents(what: str, parents: tuple[int, ...], end: int) -> None:

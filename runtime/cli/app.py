@@ -221,3 +221,17 @@ def runs_show(
     from weft.runtime.cli.runs import show_run
 
     show_run(store, run_id, as_json=json_output)
+
+
+@runs_app.command("tree")
+@reported
+def runs_tree(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its beginning.")],
+    store: StoreUrl = DEFAULT_STORE,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what one run generated as a token tree; --json is for trainers."""
+    from weft.runtime.cli.runs import show_tree
+
+    show_tree(store, run_id, as_json=json_output)

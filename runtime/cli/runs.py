@@ -15,11 +15,13 @@ from rich.table import Table
 from rich.tree import Tree
 
 from weft.errors import CallerError
+from weft.programs.token_tree import TokenNode, TokenTree
 from weft.runtime.cli.problem import closest
 from weft.runtime.cli.report import print_json
 from weft.runtime.cli.stores import opened_store
 from weft.runtime.journal.record import RunRecord, StepRecord
 from weft.runtime.journal.store import Store
+from weft.runtime.journal.trajectories import tree_of
 
 __all__ = [
     "RecordedRun",
@@ -27,9 +29,11 @@ __all__ = [
     "list_runs",
     "print_run",
     "print_runs",
+    "print_tree",
     "run_as_json",
     "runs_as_json",
     "show_run",
+    "show_tree",
 ]
 
 MAX_SEARCHED = 1000
@@ -62,16 +66,25 @@ def list_runs(store: str, limit: int, *, as_json: bool) -> None:
 
 def show_run(store: str, run_id: str, *, as_json: bool) -> None:
     """Print one Run of the store at a URL. Raises CallerError, JournalError."""
-
-    async def read() -> RecordedRun:
-        async with opened_store(store, must_exist=True) as opened:
-            return await find_run(opened, run_id)
-
-    recorded = asyncio.run(read())
+    recorded = asyncio.run(_read(store, run_id))
     if as_json:
         print_json(run_as_json(recorded))
     else:
         print_run(recorded, Console())
+
+
+def show_tree(store: str, run_id: str, *, as_json: bool) -> None:
+    """Print what one Run generated as a token tree. Raises CallerError, JournalError."""
+    tree = tree_of(asyncio.run(_read(store, run_id)).steps)
+    if as_json:
+        print(tree.to_json())
+    else:
+        print_tree(tree, Console())
+
+
+async def _read(store: str, run_id: str) -> RecordedRun:
+    async with opened_store(store, must_exist=True) as opened:
+        return await find_run(opened, run_id)
 
 
 async def find_run(store: Store, run_id: str) -> RecordedRun:
@@ -115,6 +128,24 @@ def print_run(recorded: RecordedRun, console: Console) -> None:
         console.print("output", escape(run.output_json), highlight=False)
     if run.error:
         console.print(f"[red]error[/red] {escape(run.error)}", highlight=False)
+
+
+def print_tree(tree: TokenTree, console: Console) -> None:
+    """The nodes below what they follow; one behind a join stands below the first of its parents."""
+    console.print(f"{tree.num_generated_tokens} of {tree.num_tokens} tokens generated")
+    root = Tree("nodes", hide_root=True)
+    twigs: list[Tree] = []
+    for number, node in enumerate(tree.nodes):
+        above = twigs[node.parents[0]] if node.parents else root
+        twigs.append(above.add(_node_line(number, node), highlight=False))
+    console.print(root)
+
+
+def _node_line(number: int, node: TokenNode) -> str:
+    line = f"{number} {len(node.tokens)} tokens"
+    if len(node.parents) > 1:
+        line += f" behind {', '.join(map(str, node.parents))} {node.placing}"
+    return f"{line} [dim]{escape(', '.join(node.sources))}[/dim]"
 
 
 def runs_as_json(runs: Sequence[RunRecord]) -> dict[str, object]:

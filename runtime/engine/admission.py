@@ -116,13 +116,16 @@ class Admission:
         team, size = lane.team, self.block_size
         self._check_sight()
         self._check_tokens("team's prompt", team.shared)
+        for text in filter(None, (team.question, team.head_of(1, 1))):
+            self._check_tokens("text that lanes are given", self.tokenizer.encode(text))
         if team.max_lanes > self.max_running:
             raise InvalidRequest(
                 f"A team of {team.max_lanes} lanes.",
                 remedy=f"The engine runs {self.max_running} sequences: see EngineConfig.",
             )
         num_shared = len(team.shared)
-        in_pool = (self.pool_tokens - num_shared - size) // team.max_lanes // size * size
+        num_blocks = self.pool_tokens // size - -(-num_shared // size)
+        in_pool = num_blocks // team.max_lanes * size
         most = min((self.window - num_shared) // team.max_lanes, in_pool)
         if most < (team.lane_tokens or 2):
             raise InvalidRequest(

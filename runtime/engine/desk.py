@@ -42,7 +42,7 @@ class Desk:
         self._num_arrivals += 1
         job.arrival = self._num_arrivals
         num_waiting = len(self._planner.waiting)
-        if num_waiting >= self._max_waiting:
+        if num_waiting >= self._max_waiting and not self._has_team(job):
             overloaded = EngineOverloaded(
                 f"{num_waiting} sequences wait already.", remedy="Try again later."
             )
@@ -64,8 +64,10 @@ class Desk:
         teams, spec = self._planner.teams, lane.team
         [helper], job.helpers = job.helpers, []
         team = teams.get(spec.team_id)
-        is_new = team is None
-        team = team or Team(spec, helper, job.lane_tokens, encode=self._encode, decode=self._decode)
+        if team is None:
+            room = job.lane_tokens
+            team = Team(spec, helper, room, encode=self._encode, decode=self._decode)
+        was_complete = team.is_complete
         try:
             team.take(job.sequences[0])
         except InvalidRequest as error:
@@ -73,16 +75,17 @@ class Desk:
             finish(job.sequences[0], "cancelled")
             self._forget_if_done(job)
             return
-        if is_new:
-            teams[spec.team_id] = team
-            self._planner.add(helper)
+        teams[spec.team_id] = team
+        if team.is_complete and not was_complete:
+            self._planner.add(team.helper)
+
+    def _has_team(self, job: Job) -> bool:
+        """It is a lane whose team is there: nothing more will wait with it."""
+        lane = job.request.lane
+        return lane is not None and lane.team.team_id in self._planner.teams
 
     def cancel(self, request_id: str, indices: Seq[int] | None) -> None:
-        """End open sequences, or a team with all that its lanes write; unknown requests, teams and
-        indices are ignored."""
-        team = self._planner.teams.get(request_id)
-        if team is not None:
-            self._disband(team)
+        """End open sequences; unknown requests and indices are ignored."""
         job = self._jobs.get(request_id)
         if job is None:
             return
@@ -92,10 +95,13 @@ class Desk:
                 finish(sequence, "cancelled")
                 self.note(sequence)
 
-    def _disband(self, team: Team) -> None:
-        for sequence in list(team.writing):
-            self.cancel(sequence.job.request.request_id, None)
-        self._planner.disband(team)
+    def disband(self, team_id: str) -> None:
+        """End a team with all that its lanes write; an unknown one is ignored."""
+        team = self._planner.teams.get(team_id)
+        if team is not None:
+            for sequence in list(team.writing):
+                self.cancel(sequence.job.request.request_id, None)
+            self._planner.disband(team)
 
     def note(self, sequence: Sequence) -> None:
         """Gather the sequence's next Delta, if one is due."""
@@ -114,9 +120,11 @@ class Desk:
         deliver([Delivery(job.stream, [], error)])
 
     def fail_all(self, error: WeftError) -> None:
-        """End every open Request."""
+        """End every open Request, and every team."""
         for job in list(self._jobs.values()):
             self._fail(job, error)
+        for team_id in list(self._planner.teams):
+            self.disband(team_id)
 
     def deliver(self) -> None:
         """Send what was gathered."""

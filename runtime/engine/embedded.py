@@ -21,7 +21,7 @@ from weft.programs.sampling import Sampling
 from weft.runtime.engine.admission import Admission
 from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
-from weft.runtime.engine.inbox import Cancel, Close, Inbox, Submit
+from weft.runtime.engine.inbox import Cancel, Close, Disband, Inbox, Submit
 from weft.runtime.engine.kv_budget import kv_budget_bytes
 from weft.runtime.engine.loop import EngineLoop
 from weft.runtime.engine.memory import SequenceMemory
@@ -146,6 +146,8 @@ class EmbeddedEngine:
 
     async def cancel(self, request_id: str, indices: Seq[int] | None = None) -> None:
         self._inbox.post(Cancel(request_id, None if indices is None else tuple(indices)))
+        if indices is None:
+            self._inbox.post(Disband(request_id))
 
     async def score(
         self, prompt: Seq[int], target: Seq[int], *, past: Past | None = None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from weft.runtime.engine.sequence import Job
 
-__all__ = ["Cancel", "Close", "Inbox", "Letter", "Submit"]
+__all__ = ["Cancel", "Close", "Disband", "Inbox", "Letter", "Submit"]
 
 
 class Submit(NamedTuple):
@@ -24,11 +24,17 @@ class Cancel(NamedTuple):
     indices: Seq[int] | None
 
 
+class Disband(NamedTuple):
+    """End a team with all that its lanes write. Unknown ones are ignored."""
+
+    team_id: str
+
+
 class Close(NamedTuple):
     """Cancel everything and stop the loop."""
 
 
-Letter = Submit | Cancel | Close
+Letter = Submit | Cancel | Disband | Close
 
 
 class Inbox:

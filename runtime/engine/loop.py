@@ -16,7 +16,7 @@ from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.desk import Desk
 from weft.runtime.engine.draws import Draw
-from weft.runtime.engine.inbox import Cancel, Inbox, Submit
+from weft.runtime.engine.inbox import Cancel, Disband, Inbox, Submit
 from weft.runtime.engine.memory import SequenceMemory
 from weft.runtime.engine.packer import pack, pack_decodes, wanted_rows
 from weft.runtime.engine.planner import Part, Plan, Planner
@@ -79,10 +79,7 @@ class EngineLoop:
         """Serve until closed. An unexpected error fails every open Request with EngineDied."""
         try:
             while not self._is_closing:
-                self.receive()
-                if self.planner.has_work:
-                    self.tick()
-                self._desk.deliver()
+                self.turn()
             self._stop(EngineClosed("The engine was closed.", remedy="Open a new one."))
         except Exception as cause:
             died = EngineDied(
@@ -91,6 +88,18 @@ class EngineLoop:
             )
             died.__cause__ = cause
             self._stop(died)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing happens before a letter comes."""
+        return self._is_stalled or not self.planner.has_work
+
+    def turn(self) -> None:
+        """Take in letters, waiting for one if idle; compute one Tick; deliver."""
+        self.receive()
+        if self.planner.has_work:
+            self.tick()
+        self._desk.deliver()
 
     def _stop(self, error: EngineError) -> None:
         """Fail what is open, and what was posted while nobody looked any more.
@@ -107,12 +116,13 @@ class EngineLoop:
 
     def receive(self) -> None:
         """Take in what was posted; waits when there is nothing else to do."""
-        is_idle = self._is_stalled or not self.planner.has_work
-        for letter in self._inbox.collect(is_blocking=is_idle):
+        for letter in self._inbox.collect(is_blocking=self.is_idle):
             if isinstance(letter, Submit):
                 self._desk.open(letter.job)
             elif isinstance(letter, Cancel):
                 self._desk.cancel(letter.request_id, letter.indices)
+            elif isinstance(letter, Disband):
+                self._desk.disband(letter.team_id)
             else:
                 self._is_closing = True
 
@@ -241,10 +251,11 @@ class EngineLoop:
             )
             if sequence.finish_reason is not None:
                 break
-        if sequence.matcher is not None:
-            self.speculator.force(sequence)
-        if sequence.lane is not None and sequence.finish_reason is None:
+        if sequence.lane is not None:
+            # Nothing is forced: how far a lane is must not depend on what guessing costs now.
             self.planner.teams[sequence.lane.team.team_id].read(sequence)
+        elif sequence.matcher is not None:
+            self.speculator.force(sequence)
         self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:

@@ -35,6 +35,14 @@ class SequenceMemory:
         """Blocks that are free or could be made so without stopping anybody."""
         return self._pool.num_free + self._tree.num_evictable_blocks
 
+    @property
+    def num_blocks(self) -> int:
+        """Blocks that there are for sequences."""
+        return self._pool.num_blocks - 1
+
+    def num_blocks_for(self, num_tokens: int) -> int:
+        return -(-num_tokens // self._pool.block_size)
+
     def try_admit(self, sequence: Sequence, num_reserved: int) -> bool:
         """Give a waiting sequence its table, starting at the longest prefix already computed.
 
@@ -44,7 +52,7 @@ class SequenceMemory:
         assert sequence.table is None, "only a sequence without blocks is admitted"
         self._attach_prefix(sequence)
         assert sequence.table is not None
-        wanted = self._num_blocks(len(sequence.tokens)) - sequence.table.num_blocks
+        wanted = self.num_blocks_for(len(sequence.tokens)) - sequence.table.num_blocks
         if wanted + num_reserved > self.num_available:
             self.release(sequence, is_kept=False)
             return False
@@ -57,7 +65,7 @@ class SequenceMemory:
     ) -> list[BlockTable] | None:
         """So many tables with room for ``num_tokens`` each. ``None``, and nothing changed, when
         they would not fit while ``num_reserved`` blocks stay available to those that run."""
-        num_blocks = count * self._num_blocks(num_tokens)
+        num_blocks = count * self.num_blocks_for(num_tokens)
         if num_blocks + num_reserved > self.num_available:
             return None
         self._tree.evict(max(0, num_blocks - self._pool.num_free))
@@ -78,7 +86,7 @@ class SequenceMemory:
         table = sequence.table
         assert table is not None, "only an admitted sequence grows"
         # Whole blocks, so that a sequence that decodes asks again only when one is full.
-        num_blocks = self._num_blocks(sequence.num_computed + num_tokens)
+        num_blocks = self.num_blocks_for(sequence.num_computed + num_tokens)
         end = max(num_blocks * self._pool.block_size, table.num_tokens)
         # One more than it grows by: a last block shared with a fork is copied before it is written.
         shortage = table.num_missing_blocks(end) + 1 - self._pool.num_free
@@ -169,6 +177,3 @@ class SequenceMemory:
         assert sequence.table is not None, "only an admitted sequence has blocks to index"
         tokens = sequence.tokens[: sequence.num_computed]
         return self._tree.insert(sequence.namespace, tokens, sequence.table.block_ids)
-
-    def _num_blocks(self, num_tokens: int) -> int:
-        return -(-num_tokens // self._pool.block_size)

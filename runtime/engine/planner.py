@@ -101,8 +101,8 @@ class Planner:
 
     @property
     def num_lanes(self) -> int:
-        """Lanes that write."""
-        return sum(len(team.writing) for team in self.teams.values() if team.is_started)
+        """Lanes that write; asked from other threads too."""
+        return sum(len(team.writing) for team in list(self.teams.values()) if team.is_started)
 
     @property
     def num_places(self) -> int:
@@ -145,7 +145,11 @@ class Planner:
         if not is_all:
             for sequence in [s for s in self.running if s.num_pending > 1]:
                 self._extend(plan, sequence)
-        if self.waiting:
+        self._admit(plan)
+        if self.teams and not plan.parts:
+            # Neither a prompt that was there already nor a team that lost its lanes computes
+            # anything, yet both change what can start.
+            self._move_teams(plan)
             self._admit(plan)
         return plan
 
@@ -153,23 +157,34 @@ class Planner:
         """Forget a team none of whose lanes writes any more, and take its blocks back."""
         del self.teams[team.spec.team_id]
         self._memory.free_tables(team.tables)
-        self.remove(team.helper)
+        if team.is_complete:
+            self.remove(team.helper)
 
     def _move_teams(self, plan: Plan) -> None:
-        """A team moves as one, every lane by what is pending, or waits: so what its lanes see of
-        each other does not depend on who else is served."""
-        most = self._config.max_batch_tokens
-        for team in self.teams.values():
-            if team.can_start:
+        """Start the teams that can, and let them write on. What waits for room that only the end
+        of a team can give holds none itself."""
+        for team in sorted(self.teams.values(), key=_team_rank):
+            if team.can_start and self._fits(team.helper):
                 self._try_start_team(team)
-            if not team.is_started or not team.writing:
-                continue
-            share = most // len(team.writing)
-            parts = [Part(each, min(each.num_pending, share)) for each in team.writing]
-            if plan.num_tokens + sum(part.num_tokens for part in parts) <= most:
-                team.look({_lane(part): part.num_tokens for part in parts})
-                for part in parts:
-                    plan.add(part, [])
+        for sequence in [one for one in self.running if one.is_silent and not one.is_pinned]:
+            is_seen = any(one.table is not None for one in sequence.job.sequences)
+            if not is_seen and not self._fits(sequence):
+                self._preempt(sequence)
+        writing = [team for team in self.teams.values() if team.is_started and team.writing]
+        for team in sorted(writing, key=_team_turn):
+            self._move(plan, team)
+
+    def _move(self, plan: Plan, team: Team) -> None:
+        """A team moves as one, every lane by what is pending, or waits and is the first the next
+        time: so what its lanes see of each other does not depend on who else is served."""
+        most = self._config.max_batch_tokens
+        share = most // len(team.writing)
+        parts = [Part(each, min(each.num_pending, share)) for each in team.writing]
+        team.has_waited = plan.num_tokens + sum(part.num_tokens for part in parts) > most
+        if not team.has_waited:
+            team.look({_lane(part): part.num_tokens for part in parts})
+            for part in parts:
+                plan.add(part, [])
 
     def _try_start_team(self, team: Team) -> None:
         """Reserve all that a team may need; those that rank after it make room."""
@@ -184,6 +199,39 @@ class Planner:
             if victim is None or victim.rank <= team.helper.rank:
                 return
             self._preempt(victim)
+
+    def _fits(self, sequence: Sequence) -> bool:
+        """It has room with all that it sees, beside what started teams keep until they end. What
+        has none holds up nobody."""
+        started = [team for team in self.teams.values() if team.is_started]
+        if not started:
+            return True
+        team = self._team_of(sequence)
+        num_lanes = sum(one.spec.max_lanes for one in started)
+        if num_lanes + (1 if team is None else team.spec.max_lanes) > self._config.max_running:
+            return False
+        num_kept = sum(self._num_blocks_of(one) for one in started)
+        wanted = self._num_blocks_seen(sequence) if team is None else self._num_blocks_of(team)
+        return num_kept + wanted <= self._memory.num_blocks
+
+    def _team_of(self, sequence: Sequence) -> Team | None:
+        """The team whose prompt it computes."""
+        lane = sequence.job.request.lane
+        return None if lane is None else self.teams[lane.team.team_id]
+
+    def _num_blocks_of(self, team: Team) -> int:
+        num_each = self._memory.num_blocks_for(team.num_tokens)
+        num_shared = self._memory.num_blocks_for(len(team.spec.shared))
+        return num_shared + team.spec.max_lanes * num_each
+
+    def _num_blocks_seen(self, sequence: Sequence) -> int:
+        """Of a stream with what is behind it, or of what is behind one."""
+        request = sequence.job.request
+        num_tokens = len(request.prompt) + sequence.num_generated
+        if request.past is not None:
+            num_tokens += request.past.num_tokens
+            num_tokens += self._config.block_size * (1 + len(request.past.segments))
+        return self._memory.num_blocks_for(num_tokens)
 
     def _last_running(self) -> Sequence | None:
         """The running sequence that is the first to make room."""
@@ -218,7 +266,10 @@ class Planner:
 
     def _admit(self, plan: Plan) -> None:
         """Start waiting sequences in order, while places, tokens and blocks last. Passed over are
-        those that would only compute what is being computed: what they see, or how they begin."""
+        those that would only compute what is being computed: what they see, or how they begin; and
+        those that only the end of a team could make room for."""
+        if not self.waiting:
+            return
         warming = self._warming()
         waits_before = min(
             (team.helper.rank for team in self.teams.values() if team.can_start), default=None
@@ -232,11 +283,15 @@ class Planner:
                 return  # a team wants this room
             if not head.is_ready or self._is_warming(head, warming):
                 at += 1
+            elif head.is_silent and not self._fits(head):
+                at += 1
             elif self._try_start(plan, head):
                 if head.num_generated == 0 and head.num_pending > 0:
                     warming.setdefault(self._beginning(head), []).append(head)
-            else:
+            elif self._fits(head):
                 return
+            else:
+                at += 1
 
     def _try_start(self, plan: Plan, head: Sequence) -> bool:
         """Give a waiting sequence its blocks and its part. Where nothing else could go on, those
@@ -275,6 +330,14 @@ class Planner:
 def _lane(part: Part) -> int:
     assert part.sequence.lane is not None, "only lanes move as a team"
     return part.sequence.lane.index
+
+
+def _team_rank(team: Team) -> tuple[int, int, int]:
+    return team.helper.rank
+
+
+def _team_turn(team: Team) -> tuple[bool, tuple[int, int, int]]:
+    return not team.has_waited, team.helper.rank
 
 
 def _rank(sequence: Sequence) -> tuple[int, int, int]:

@@ -25,7 +25,7 @@ class Capabilities:
     is_deterministic: bool = False
     """The same seed gives the same tokens whatever else is in the batch."""
     sees_branches: bool = False
-    """Requests may have a past of joined branches."""
+    """Requests may have a past of joined branches, or a lane."""
     max_context: int = 0
     """Most tokens of prompt and output together."""
 
@@ -100,7 +100,8 @@ class Engine(Protocol):
         ...
 
     async def cancel(self, request_id: str, indices: Sequence[int] | None = None) -> None:
-        """End some (or all) sequences of a Request; their last Delta says ``cancelled``.
+        """End some (or all) sequences of a Request; their last Delta says ``cancelled``. The id of
+        a team, without indices, ends the team.
 
         Unknown ids are ignored: the Request may just have finished.
         """

@@ -26,7 +26,7 @@ class Glimpse(NamedTuple):
     end: int
     """Places ``first`` … ``end - 1`` are seen."""
     shift: int
-    """A query at position p is turned to p + shift to meet these keys."""
+    """A query at position p is turned to p + shift to meet these keys, and by its ``lift``."""
 
 
 class Job:
@@ -106,6 +106,7 @@ class Sequence:
         "is_silent",
         "job",
         "lease",
+        "lift",
         "logprobs",
         "matcher",
         "namespace",
@@ -143,6 +144,8 @@ class Sequence:
         """The position of the first token: a token stands at this and its place in the table."""
         self.glimpses: tuple[Glimpse, ...] = ()
         """What all of its tokens see beside its own table."""
+        self.lift = 0
+        """Added to the shift of every glimpse."""
         self.first_seen = 0
         """The first place of its own table that its tokens see, but for glimpses of it."""
         self.is_pinned = False

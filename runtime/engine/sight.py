@@ -1,6 +1,6 @@
 """What the tokens of a Tick see, where that is more than their own tables.
 
-Shapes: T packed tokens, R rows of block tables, B blocks in the longest of them.
+Shapes: T packed tokens, P parts, N views, R rows of block tables, B blocks in the longest of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from weft.runtime.engine.batch import Views
 from weft.runtime.engine.planner import Part
-from weft.runtime.engine.sequence import Glimpse, Sequence
+from weft.runtime.engine.sequence import Sequence
 
 __all__ = ["Sight", "block_tables", "look_around"]
 
@@ -39,24 +39,47 @@ def look_around(parts: Seq[Part], places_T: Ints) -> Sight | None:
         return None
     owners = [part.sequence for part in parts]
     rows = {id(owner): row for row, owner in enumerate(owners)}
-    views: list[Ints] = []
-    positions: list[Ints] = []
-    first = 0
-    for owner, num_tokens, _ in parts:
-        glimpses = [glimpse for glimpse in owner.glimpses if glimpse.end > glimpse.first]
-        for holder in (glimpse.holder for glimpse in glimpses):
-            if id(holder) not in rows:
-                rows[id(holder)] = len(owners)
+    # What all tokens of a part see, and last its own table, whose end the token decides: the row,
+    # the first place, the end, by how much a query is turned from its place, the row's origin.
+    seen: list[int] = []
+    for owner in owners[: len(parts)]:
+        own, base = owner.origin, owner.origin + owner.lift
+        for holder, first, end, shift in owner.glimpses:
+            row = rows.get(id(holder))
+            if row is None:
+                row = rows[id(holder)] = len(owners)
                 owners.append(holder)
-        places = places_T[first : first + num_tokens]
-        views.append(_views(owner, glimpses, rows, places, first))
-        positions.append(places + owner.origin)
-        first += num_tokens
-    queries, tables, firsts, ends, at, turns = np.concatenate(views, axis=1)
+            seen += (row, first, end, base + shift, holder.origin)
+        seen += (rows[id(owner)], owner.first_seen, 0, own, own)
+    counts_P = np.array([len(part.sequence.glimpses) + 1 for part in parts])
+    lens_P = np.array([part.num_tokens for part in parts])
+    origins_P = np.array([part.sequence.origin for part in parts])
     return Sight(
-        np.concatenate(positions),
+        places_T + np.repeat(origins_P, lens_P),
         block_tables(owners),
-        Views(queries, tables.astype(np.int32), firsts, ends, at, turns),
+        _views(np.array(seen, np.int64).reshape(-1, 5), counts_P, lens_P, places_T),
+    )
+
+
+def _views(seen_S5: Ints, counts_P: Ints, lens_P: Ints, places_T: Ints) -> Views:
+    """Token by token what its part sees: the next ``counts_P`` rows of ``seen_S5``. The token's own
+    table comes last, and is seen up to the token."""
+    counts_T = np.repeat(counts_P, lens_P)
+    ends_T = np.cumsum(counts_T)
+    queries_N = np.repeat(np.arange(len(places_T)), counts_T)
+    # A token's views end where ``ends_T`` says, what its part sees where this does.
+    seen_ends_T = np.repeat(np.cumsum(counts_P), lens_P)
+    which_N = np.arange(len(queries_N)) - (ends_T - seen_ends_T)[queries_N]
+    rows_N, firsts_N, num_keys_N, turns_N, origins_N = seen_S5[which_N].T
+    num_keys_N[ends_T - 1] = places_T + 1
+    turns_N = turns_N + places_T[queries_N]
+    return Views(
+        queries_N,
+        rows_N.astype(np.int32),
+        np.ascontiguousarray(firsts_N),
+        np.ascontiguousarray(num_keys_N),
+        turns_N - origins_N,
+        turns_N,
     )
 
 
@@ -69,24 +92,3 @@ def block_tables(owners: Iterable[Sequence]) -> npt.NDArray[np.int32]:
         assert table is not None, "a planned sequence, and all that it sees, hold their blocks"
         table.write_row(row_B)
     return rows_RB
-
-
-def _views(
-    owner: Sequence, glimpses: Seq[Glimpse], rows: dict[int, int], places: Ints, first: int
-) -> Ints:
-    """[6, tokens × (glimpses + 1)]: the fields of Views, token by token; a token's own table comes
-    last, and is seen up to the token."""
-    table, start, end, shift, origin = np.array(
-        [
-            *((rows[id(g.holder)], g.first, g.end, g.shift, g.holder.origin) for g in glimpses),
-            (rows[id(owner)], owner.first_seen, 0, 0, owner.origin),
-        ],
-        np.int64,
-    ).T
-    shape = (len(places), len(table))
-    ends = np.broadcast_to(end, shape).copy()
-    ends[:, -1] = places + 1
-    turns = places[:, None] + owner.origin + shift
-    queries = np.broadcast_to(first + np.arange(len(places))[:, None], shape)
-    columns = (queries, table, start, ends, turns - origin, turns)
-    return np.stack([np.broadcast_to(column, shape) for column in columns]).reshape(6, -1)

@@ -138,7 +138,7 @@ class Speculator:
     def _draft(self, part: Part, load: Load) -> Draft | None:
         """Guesses for a sequence that draws; it alone may draw from its last token."""
         sequence, job = part.sequence, part.sequence.job
-        is_alone = job.score_from is None and not job.unforked
+        is_alone = job.score_from is None and not job.unforked and not sequence.is_silent
         if not (part.is_last and is_alone and sequence.num_left > 1):
             return None
         if sequence.drafter is None:

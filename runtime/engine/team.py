@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from typing import NamedTuple
 
 from weft.cache import BlockTable
 from weft.errors import InvalidRequest
-from weft.programs.lane import MAX_STEP_END
 from weft.programs.lane import Team as TeamSpec
 from weft.runtime.engine.advance import advance
 from weft.runtime.engine.sequence import Glimpse, Sequence
 
-__all__ = ["Stretch", "Team"]
+__all__ = ["Team"]
 
-
-class Stretch(NamedTuple):
-    """A finished step: places ``first`` … ``end - 1`` of a lane's table."""
-
-    lane: int
-    first: int
-    end: int
+MAX_BYTES = 4
+"""Of a character in UTF-8."""
 
 
 class Team:
@@ -49,20 +42,27 @@ class Team:
         """One per lane; none before the team starts."""
         self.writing: list[Sequence] = []
         """Lanes that have a Request, by index; before the start they wait."""
+        self.has_waited = False
+        """It did not fit into the last Tick beside other teams."""
         self._members: dict[int, Sequence] = {}
         """Of every lane the Request that wrote last."""
         self._has_come: set[int] = set()
-        self._history: list[Stretch] = []
-        """Finished steps, as they were finished."""
+        self._finished: list[Glimpse] = []
+        """The prompt, then finished steps as they were finished: what all see alike."""
+        self._num_finished = 0
+        """Tokens of these."""
         self._starts = [0] * spec.max_lanes
         """Of every lane, where its present step begins."""
-        self._ends: dict[int, int] = {}
-        """Ends of steps that are written, but not yet computed."""
+        self._ends: list[list[int]] = [[] for _ in range(spec.max_lanes)]
+        """Of every lane, ends of steps that others do not see as finished yet."""
         self._marks = [0] * spec.max_lanes
         """Of every lane, where it began to write its present step."""
         self._num_steps = [0] * spec.max_lanes
         self._num_asked = [0] * spec.max_lanes
         """Of every lane, its tokens when it was last asked."""
+        self._num_end = MAX_BYTES * max(map(len, spec.step_ends), default=0)
+        """Tokens that hold the end of a step: each is a byte at least."""
+        self._finish(helper, 0, len(spec.prompt))
         self._encode = encode
         self._decode = decode
 
@@ -71,10 +71,15 @@ class Team:
         return bool(self.tables)
 
     @property
+    def is_complete(self) -> bool:
+        """The lanes that begin together have come. Until then the team holds nothing, and
+        computes nothing."""
+        return self._has_come.issuperset(range(self.spec.num_lanes))
+
+    @property
     def can_start(self) -> bool:
-        """The prompt is computed, and the lanes that begin together are there."""
-        is_complete = self._has_come.issuperset(range(self.spec.num_lanes))
-        return not self.is_started and is_complete and self.helper.is_computed
+        """Its prompt is computed, for which it has to be complete."""
+        return not self.is_started and self.helper.is_computed
 
     def take(self, sequence: Sequence) -> None:
         """Let a Request write on where its lane ends. Raises InvalidRequest."""
@@ -83,6 +88,11 @@ class Team:
             raise InvalidRequest(
                 f"The team {self.spec.team_id!r} is there, and is another one.",
                 remedy="Give every team an id of its own, and all its Requests the same Team.",
+            )
+        if sequence.namespace != self.helper.namespace:
+            raise InvalidRequest(
+                f"The team {self.spec.team_id!r} is another tenant's.",
+                remedy="Give every team an id of its own.",
             )
         before = self._members.get(index)
         if before is not None and not before.is_done:
@@ -93,6 +103,9 @@ class Team:
         if before is not None:
             sequence.go_on_from(before)
         self._check_room(sequence)
+        self._finished = [
+            one._replace(holder=sequence) if one.holder is before else one for one in self._finished
+        ]
         self._marks[index] = len(sequence.tokens)
         self._has_come.add(index)
         self._members[index] = sequence
@@ -112,7 +125,8 @@ class Team:
         """A lane's Request is over. What it has computed stays to be seen, and is a step."""
         self.writing.remove(sequence)
         if self.spec.has_steps:
-            self._ends[_index(sequence)] = sequence.num_computed
+            ends, end = self._ends[_index(sequence)], sequence.num_computed
+            ends[:] = [*(before for before in ends if before < end), end]
 
     def look(self, num_tokens: Mapping[int, int]) -> None:
         """Set what every lane sees in the coming Tick, in which the lanes compute so many tokens
@@ -128,12 +142,14 @@ class Team:
     def read(self, sequence: Sequence) -> None:
         """A lane has written a token: it may end a step, and be followed by what the lane is given
         to go on with."""
+        if sequence.is_done:
+            return
         index = _index(sequence)
         is_end = self._ends_step(sequence)
         if is_end:
             self._num_steps[index] += 1
             if self.spec.has_steps:
-                self._ends[index] = len(sequence.tokens)
+                self._ends[index].append(len(sequence.tokens))
             self._give(sequence, self.spec.head_of(index + 1, self._num_steps[index] + 1))
             self._marks[index] = len(sequence.tokens)
         if self.spec.question_every and (is_end or not self.spec.step_ends):
@@ -155,50 +171,56 @@ class Team:
     def _close_steps(self) -> None:
         """Steps that have ended, and are computed, are for all to see; those that ended together
         in the order of their lanes."""
-        for index, end in sorted(self._ends.items()):
-            if end <= self._members[index].num_computed:
-                if end > self._starts[index]:
-                    self._history.append(Stretch(index, self._starts[index], end))
+        for index, ends in enumerate(self._ends):
+            while ends and ends[0] <= self._members[index].num_computed:
+                end = ends.pop(0)
+                self._finish(self._members[index], self._starts[index], end)
                 self._starts[index] = end
-                del self._ends[index]
+
+    def _finish(self, holder: Sequence, first: int, end: int) -> None:
+        """Let all see places of a table behind what they see already."""
+        if end == first:
+            return
+        seen, shift = self._finished, first - self._num_finished
+        self._num_finished += end - first
+        if seen and (seen[-1].holder, seen[-1].end) == (holder, first):
+            first = seen.pop().first
+        seen.append(Glimpse(holder, first, end, shift))
 
     def _look(self, sequence: Sequence, ends: Mapping[int, int]) -> None:
         """From an order of what is seen to how far a query is turned for each.
 
-        In the view, the lane's own step begins where all before it ends, at ``own``; so the query
-        at place p of its table stands at ``own`` + p - ``first`` there. A key at place j of
-        something that begins at ``at`` stands at ``at`` + j - its first place, but was turned to j.
+        In the view, a query at place p of its table stands p - ``start`` behind the end of what
+        comes before its step: that end less ``start`` is its lift. A key at place j of something
+        that begins there at ``at`` stands at ``at`` + j - ``first``, but was turned to j.
         """
-        index = _index(sequence)
-        *before, (_, first, _) = self._view(index, ends)
-        own = sum(end - start for _, start, end in before)
-        glimpses: list[Glimpse] = []
-        at = 0
-        for holder, start, end in before:
-            glimpses.append(Glimpse(holder, start, end, own - first - at + start))
-            at += end - start
+        start = self._starts[_index(sequence)]
+        glimpses, at = list(self._finished), self._num_finished
+        for holder, first, end in self._unfinished(sequence, ends):
+            if end > first:
+                glimpses.append(Glimpse(holder, first, end, first - at))
+                at += end - first
         sequence.glimpses = tuple(glimpses)
-        sequence.first_seen = first
+        sequence.first_seen = start
+        sequence.lift = at - start
 
-    def _view(self, index: int, ends: Mapping[int, int]) -> Iterator[tuple[Sequence, int, int]]:
-        """What a lane has before it, in order, and last its own step."""
-        spec, members = self.spec, self._members
-        num_prompt, num_others = len(spec.prompt), len(spec.prompt) + len(spec.others_header)
-        yield self.helper, 0, num_prompt
-        for lane, first, end in self._history:
-            yield members[lane], first, end
+    def _unfinished(
+        self, sequence: Sequence, ends: Mapping[int, int]
+    ) -> Iterator[tuple[Sequence, int, int]]:
+        """What a lane has between the finished steps and its own, in order."""
+        num_prompt = len(self.spec.prompt)
+        num_others = num_prompt + len(self.spec.others_header)
         yield self.helper, num_prompt, num_others
-        if spec.sees_others:
-            for lane, member in sorted(members.items()):
-                if lane != index:
+        if self.spec.sees_others:
+            for lane, member in sorted(self._members.items()):
+                if lane != _index(sequence):
                     yield member, self._starts[lane], ends[lane]
         yield self.helper, num_others, len(self.helper.tokens)
-        yield members[index], self._starts[index], ends[index]
 
     def _ends_step(self, sequence: Sequence) -> bool:
-        if sequence.is_done or not self.spec.step_ends:
+        if not self.spec.step_ends:
             return False
-        first = max(len(sequence.tokens) - MAX_STEP_END, self._marks[_index(sequence)])
+        first = max(len(sequence.tokens) - self._num_end, self._marks[_index(sequence)])
         return self._decode(sequence.tokens[first:]).endswith(self.spec.step_ends)
 
     def _give(self, sequence: Sequence, text: str) -> None:

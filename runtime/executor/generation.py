@@ -79,6 +79,7 @@ class Generation(Execution[GenCall]):
         "_prompt",
         "_seed",
         "_sequences",
+        "_tokens",
     )
 
     def __init__(
@@ -90,6 +91,7 @@ class Generation(Execution[GenCall]):
         self._lead: FilledLead = ()
         self._past: Past | None = None
         self._lane: Lane | None = None
+        self._tokens: tuple[int, ...] = ()
         self._seed: int | None = None
         self._is_stopped = False
         self._is_streaming = False
@@ -133,7 +135,7 @@ class Generation(Execution[GenCall]):
             for index in range(request.n)
         ]
         await self._follow(request)
-        note(self.step, self._completions())
+        note(self.step, self._completions(), request)
         step = self.step
         if is_candidates(step):
             return _chosen_from(step)
@@ -141,13 +143,13 @@ class Generation(Execution[GenCall]):
 
     def _request(self, number: int) -> Request:
         call, state = self.call, self.state
-        self._prompt, tokens, self._past, self._lane = self._render()
+        self._prompt, self._tokens, self._past, self._lane = self._render()
         sampling = self._sampling(number)
         self._seed = sampling.seed
         suffix = "" if number == 1 else f"~{number}"
         return Request(
             request_id=f"{state.run_id}/{self.lineage}{suffix}",
-            prompt=tokens,
+            prompt=self._tokens,
             past=self._past,
             lane=self._lane,
             sampling=sampling,
@@ -217,14 +219,23 @@ class Generation(Execution[GenCall]):
         sequence = self._sequences[delta.index]
         sequence.add(delta)
         self._count(sequence, delta)
-        if delta.text or delta.token_ids:
-            self.state.tell_text(self.lineage, delta.index, delta.text, len(delta.token_ids))
+        text = delta.text
+        if delta.finish_reason == "stop" and self.call.keeps_stop:
+            text += self._stop_behind(sequence)
+            sequence.text += text[len(delta.text) :]
+        if text or delta.token_ids:
+            self.state.tell_text(self.lineage, delta.index, text, len(delta.token_ids))
         partial = sequence.partial
         if partial is not None and delta.text and partial.grew(sequence.text):
             self.state.tell_partial(self.lineage, delta.index, partial.value)
         step = self.step
         if delta.finish_reason is not None and is_candidates(step):
             self._arrive(step, sequence)
+
+    def _stop_behind(self, sequence: _Sequence) -> str:
+        """The stop string that ended the sequence: engines draw it and leave it out of the text."""
+        drawn = self.state.engine.decode(sequence.token_ids)[len(sequence.text) :]
+        return next((stop for stop in self.call.sampling.stop if drawn.startswith(stop)), "")
 
     def _count(self, sequence: _Sequence, delta: Delta) -> None:
         """Every sequence has a prompt of its own; what it shares of it counts as cached."""
@@ -279,6 +290,7 @@ class Generation(Execution[GenCall]):
         sampling = {**_fields(call.sampling), "seed": self._seed}
         return {
             "prompt": self._prompt,
+            "tokens": self._tokens,
             "past": None if self._past is None else _tree(self._past),
             "lane": None if self._lane is None else _place(self._lane),
             "is_raw": call.is_raw,
@@ -286,6 +298,7 @@ class Generation(Execution[GenCall]):
             "tool_schemas": call.tool_schemas,
             "grammar": call.output.grammar,
             "n": call.n,
+            "keeps_stop": call.keeps_stop,
             "sampling": sampling,
         }
 
@@ -301,7 +314,14 @@ def _fields(value: Sampling | Completion) -> dict[str, object]:
 
 def _place(lane: Lane) -> dict[str, object]:
     """Which lane of which team; what it saw of the others is not known any more."""
-    return {"team": lane.team.team_id, "layout": lane.team.layout, "index": lane.index}
+    team = lane.team
+    return {
+        "team": team.team_id,
+        "layout": team.layout,
+        "shared": team.shared,
+        "has_insertions": team.has_insertions,
+        "index": lane.index,
+    }
 
 
 def _tree(past: Past) -> dict[str, object]:

@@ -232,7 +232,7 @@ class Scope(Execution[FunctionCall]):
 
     def _check_engine(self, call: GenCall) -> None:
         offers, grammar, sampling = self.state.capabilities, call.output.grammar, call.sampling
-        missing = ""
+        missing, remedy = "", "Choose another engine, or do without."
         if grammar is not None and grammar.kind not in offers.grammars:
             missing = f"grammars of kind {grammar.kind!r}"
         elif sampling.logprobs is not None and not offers.has_logprobs:
@@ -245,10 +245,11 @@ class Scope(Execution[FunctionCall]):
             isinstance(call.prompt, Context) and call.prompt.has_joins and not offers.sees_branches
         ):
             missing = "joins of branches by their keys and values"
+            remedy = "Join them as text, how='text', or choose an engine that sees branches."
         if missing:
             raise UnsupportedFeature(
                 f"Engine {self.state.engine.name!r} does not offer {missing}.",
-                remedy="Choose another engine, or do without.",
+                remedy=remedy,
             )
 
     async def disband(self, team: str) -> None:

@@ -7,6 +7,7 @@ from weft.runtime.journal.memory import MemoryStore
 from weft.runtime.journal.record import RunRecord, RunStatus, StepRecord, StepStatus
 from weft.runtime.journal.sqlite import JournalMode, SqliteStore
 from weft.runtime.journal.store import Store
+from weft.runtime.journal.trajectories import tree_of
 
 __all__ = [
     "Data",
@@ -22,4 +23,5 @@ __all__ = [
     "checksum",
     "decode",
     "encode",
+    "tree_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from weft.errors import EngineClosed, UnsupportedFeature
 from weft.programs.grammar import GrammarKind
@@ -188,20 +188,21 @@ class ScriptedEngine:
     def _deltas(self, request: Request, index: int, reply: Reply) -> list[Delta]:
         if reply.error is not None:
             raise reply.error
-        text, finish_reason = _cut(reply.text, request)
+        text, stop, finish_reason = _cut(reply.text, request)
         size = max(reply.chunk or len(text), 1)
         chunks = [text[start : start + size] for start in range(0, len(text), size)] or [""]
-        self._num_generated += len(text)
+        drawn = [*chunks[:-1], chunks[-1] + stop]
+        self._num_generated += len(text + stop)
         return [
             Delta(
                 index=index,
-                token_ids=self.encode(chunk),
+                token_ids=self.encode(letters),
                 text=chunk,
-                logprobs=_logprobs(chunk, request),
+                logprobs=_logprobs(letters, request),
                 finish_reason=finish_reason if number == len(chunks) else None,
                 num_prompt_tokens=len(request.context),
             )
-            for number, chunk in enumerate(chunks, start=1)
+            for number, (chunk, letters) in enumerate(zip(chunks, drawn, strict=True), start=1)
         ]
 
     def _start_writers(self, request: Request, replies: Sequence[Reply]) -> _Mailbox:
@@ -253,15 +254,21 @@ def _echo(prompted: Prompted) -> str:
     return prompted.text
 
 
-def _cut(text: str, request: Request) -> tuple[str, FinishReason]:
+class _Cut(NamedTuple):
+    text: str
+    stop: str
+    """The stop string behind it, which is drawn and no part of the text; empty: none."""
+    finish_reason: FinishReason
+
+
+def _cut(text: str, request: Request) -> _Cut:
     """The text up to the first stop string and the token limit."""
-    if request.sampling.stop:
-        stops = [text.index(stop) for stop in request.sampling.stop if stop in text]
-        text = text[: min(stops)] if stops else text
+    found = [(text.index(stop), stop) for stop in request.sampling.stop if stop in text]
+    end, stop = min(found, default=(len(text), ""))
     limit = request.sampling.max_tokens
-    if limit is not None and len(text) > limit:
-        return text[:limit], "length"
-    return text, "stop"
+    if limit is not None and end + len(stop) > limit:
+        return _Cut(text[:limit], "", "length")
+    return _Cut(text[:end], stop, "stop")
 
 
 def _logprobs(chunk: str, request: Request) -> tuple[TokenLogprob, ...]:

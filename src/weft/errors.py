@@ -41,6 +41,8 @@ Cancellation is not an error: it stays ``asyncio.CancelledError``.
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "BudgetExceeded",
     "CallerError",
@@ -90,6 +92,14 @@ class WeftError(Exception):
         super().__init__(f"{what} {remedy}".rstrip())
         self.what = what
         self.remedy = remedy
+
+    def within(self, place: str) -> Self:
+        """The same error, which says first where it was met. Raise it from this one."""
+        named = type(self).__new__(type(self))
+        named.__dict__.update(self.__dict__)
+        named.what = f"{place}: {self.what}"
+        named.args = (f"{named.what} {self.remedy}".rstrip(),)
+        return named
 
 
 class CallerError(WeftError):

@@ -24,7 +24,7 @@ from weft.runtime.engine.embedded import EmbeddedEngine
 from weft.runtime.engine.model import ModelRunner
 from weft.runtime.engine.tokenizer import ChatTokenizer
 
-__all__ = ["BAD_TOKEN", "BLOCK_BYTES", "echoing"]
+__all__ = ["BAD_TOKEN", "BLOCK_BYTES", "EchoRunner", "echoing"]
 
 BAD_TOKEN = 7
 """After it the model gives no numbers."""

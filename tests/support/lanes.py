@@ -1,4 +1,4 @@
-"""A team of lanes by the letter: every lane's view is written out, token by token.
+"""Teams to test with, and one by the letter: every lane's view is written out, token by token.
 
 It knows nothing of tables, places or turns: what a token sees is a list, and how far away each
 entry is, the distance in that list.
@@ -6,19 +6,64 @@ entry is, the distance in that list.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from tests.support.dense import dense_forward
-from weft.programs.lane import Team
+from weft.programs.lane import Lane, Layout, Team
+from weft.programs.request import Request
+from weft.programs.sampling import Sampling
 
-__all__ = ["Drawn", "NaiveTeam"]
+__all__ = ["Drawn", "NaiveTeam", "Turn", "team_of", "tokens", "turn"]
 
 Ids = Sequence[int]
+
+
+class Turn(NamedTuple):
+    """What a lane is given and writes once more, after its last token was drawn."""
+
+    lane: int
+    step: int
+    given: Ids
+    written: Ids
+
+
+def tokens(rng: random.Random, count: int, end: int = 300) -> tuple[int, ...]:
+    return tuple(rng.choices(range(10, end), k=count))
+
+
+def team_of(layout: Layout, lanes: int, rng: random.Random, **more: Any) -> Team:
+    """With room for 60 tokens in each lane."""
+    values: dict[str, Any] = {
+        "team_id": "team",
+        "prompt": tokens(rng, 9),
+        "max_lanes": lanes,
+        "lane_tokens": 60,
+    }
+    return Team(layout=layout, num_lanes=lanes, **(values | more))
+
+
+def turn(team: Team, lane: int, given: Ids, max_tokens: int, **more: Any) -> Request:
+    """Greedy, with log-probabilities where they can be had."""
+    values: dict[str, Any] = {
+        "temperature": 0.0,
+        "max_tokens": max_tokens,
+        "ignore_eos": True,
+        "logprobs": None if team.has_insertions else 0,
+        "seed": 3,
+    }
+    more.setdefault("request_id", f"{team.team_id} {lane}/{len(given)}")
+    return Request(
+        prompt=tuple(given),
+        lane=Lane(team=team, index=lane),
+        sampling=Sampling(**(values | more.pop("sampling", {}))),
+        **more,
+    )
 
 
 class Drawn(NamedTuple):
@@ -42,12 +87,19 @@ class _Stream:
         """Tokens of its present step, by number."""
         self.wrote: list[int] = []
         """Ids since it began to write its present step."""
-        self.num_ending = 0
-        """Tokens that its step will have once they are computed; 0: it goes on."""
+        self.ends: list[int] = []
+        """Tokens of ``own`` with which a step is over."""
 
     @property
     def is_over(self) -> bool:
         return not self.pending
+
+    def go_on(self, last: Ids, turn: Turn) -> None:
+        """``last``: what was drawn at its end, and is still to be computed."""
+        self.pending = [*last, *turn.given]
+        self.rest = list(turn.written)
+        self.num_tokens += len(turn.given)
+        self.wrote = []
 
     def draw(self) -> int:
         self.num_tokens += 1
@@ -56,7 +108,7 @@ class _Stream:
 
 class NaiveTeam:
     """Writes once more what lanes wrote, given it. ``starts`` are the steps at which lanes come,
-    0 unless given."""
+    0 unless given; ``turns`` what lanes are asked afterwards."""
 
     def __init__(
         self,
@@ -64,6 +116,7 @@ class NaiveTeam:
         lanes: Sequence[tuple[Ids, Ids]],
         *,
         starts: Sequence[int] = (),
+        turns: Sequence[Turn] = (),
         encode: Callable[[str], Ids] = lambda _: (),
         decode: Callable[[Ids], str] = lambda _: "",
     ) -> None:
@@ -77,13 +130,18 @@ class NaiveTeam:
         self._others = self._line(team.others_header, self._prompt)
         self._header = self._line(team.own_header, [*self._prompt, *self._others])
         self._history: list[int] = []
+        self.num_merged = 0
+        """Steps that became history."""
+        self.num_given = 0
+        """Tokens that lanes were given while they wrote."""
         starts = starts or [0] * len(lanes)
         self._streams = [
             _Stream(given, written, start)
             for (given, written), start in zip(lanes, starts, strict=True)
         ]
+        self._turns = list(turns)
         step = 0
-        while not all(stream.is_over for stream in self._streams):
+        while self._turns or not all(stream.is_over for stream in self._streams):
             self._step(step)
             step += 1
 
@@ -113,10 +171,13 @@ class NaiveTeam:
 
     def _step(self, step: int) -> None:
         for stream in self._streams:
-            if 0 < stream.num_ending <= len(stream.own):
-                self._history += stream.own[: stream.num_ending]
-                del stream.own[: stream.num_ending]
-                stream.num_ending = 0
+            while stream.ends and stream.ends[0] <= len(stream.own):
+                count = stream.ends.pop(0)
+                stream.ends = [end - count for end in stream.ends]
+                self._history += stream.own[:count]
+                del stream.own[:count]
+                self.num_merged += 1
+        self._take_turns(step)
         writing = [one for one in self._streams if not one.is_over and one.start <= step]
         new = [[self._add(token_id) for token_id in stream.pending] for stream in writing]
         for stream, numbers in zip(writing, new, strict=True):
@@ -125,6 +186,14 @@ class NaiveTeam:
             self._look(stream, numbers)
         for stream, numbers in zip(writing, new, strict=True):
             self._draw(stream, numbers[-1])
+
+    def _take_turns(self, step: int) -> None:
+        for turn in [turn for turn in self._turns if turn.step == step]:
+            stream = self._streams[turn.lane]
+            assert stream.is_over, "the lane is still writing"
+            last = next(one for one in reversed(self.drawn) if one.lane == turn.lane)
+            stream.go_on([last.token_id], turn)
+            self._turns.remove(turn)
 
     def _look(self, stream: _Stream, numbers: Sequence[int]) -> None:
         others: list[int] = []
@@ -151,7 +220,9 @@ class NaiveTeam:
         if not stream.rest:
             # Nothing is drawn behind the last token, and it is never computed.
             stream.pending = []
-            stream.num_ending = len(stream.own) if self._team.has_steps else 0
+            if self._team.has_steps:
+                stream.ends = [end for end in stream.ends if end < len(stream.own)]
+                stream.ends.append(len(stream.own))
 
     def _go_on(self, stream: _Stream, token_id: int) -> None:
         team = self._team
@@ -160,7 +231,8 @@ class NaiveTeam:
         if is_end:
             stream.wrote = []
             stream.num_steps += 1
-            stream.num_ending = (len(stream.own) + 1) * team.has_steps
+            if team.has_steps:
+                stream.ends.append(len(stream.own) + 1)
             lane = self._streams.index(stream)
             self._give(stream, team.head_of(lane + 1, stream.num_steps + 1))
         is_due = stream.num_tokens - stream.num_asked >= max(1, team.question_every)
@@ -172,3 +244,4 @@ class NaiveTeam:
         ids = list(self._encode(text))[: len(stream.rest)] if text else []
         assert [stream.draw() for _ in ids] == ids, "the lane was given something else"
         stream.pending += ids
+        self.num_given += len(ids)

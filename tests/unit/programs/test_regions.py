@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from weft.errors import OutputInvalid
-from weft.programs.regions import FORMS, Branch, numbered_paths
+from weft.errors import InvalidRequest, OutputInvalid
+from weft.programs.lead import Control
+from weft.programs.region_form import Rebuilt, RegionForm, numbered_paths
+from weft.programs.regions import FORMS, Branch
 
 PLANS = {
     "threadweaver": (
@@ -31,7 +33,7 @@ PLANS = {
         "Moving to Node #0\n<Calling Sub Searches>\n"
         "<Start Sub Search 0 at level 1> Moving to Node #0,0\n"
         "<Start Sub Search 1 at level 1> Moving to Node #0,1\n<End Calling Sub Searches>\n",
-        (Branch(0, "Moving to Node #0,0"), Branch(1, "Moving to Node #0,1")),
+        (Branch(0, "Node #0,0"), Branch(1, "Node #0,1")),
     ),
 }
 
@@ -72,6 +74,7 @@ def medverse_plan(*needs: str) -> str:
         (medverse_plan("", "7"), "branch 2, which needs 7"),
         (medverse_plan("").replace("</Plan>", "") + medverse_plan("")[6:], "branch 1 twice"),
         (medverse_plan(*[""] * 51), "51 branches, more than 50"),
+        (medverse_plan("9" * 5000), "branch 1, which needs 9"),
     ],
 )
 def test_a_plan_that_cannot_be_run_is_the_models_fault(text: str, what: str) -> None:
@@ -79,14 +82,71 @@ def test_a_plan_that_cannot_be_run_is_the_models_fault(text: str, what: str) -> 
         FORMS["medverse"].plan(text)
 
 
-def test_branches_joined_read_as_one_stream() -> None:
-    form = FORMS["threadweaver"]
-    plan = form.plan(PLANS["threadweaver"][0])
-    joined = form.joined({2: " no", 1: " yes"}, plan)
-    assert joined == "<Thread> 1: yes</Thread><Thread> 2: no</Thread>"
+def test_outlines_may_end_with_their_line() -> None:
+    text = "<Outlines>\n<Outline> 1: Algebra\n<Outline>2: Drawing\n</Outlines>"
+    assert FORMS["threadweaver"].plan(text) == (Branch(1, "Algebra"), Branch(2, "Drawing"))
 
 
-def test_paths_without_a_plan() -> None:
+def test_control_tokens_count_in_the_heads_words_and_not_in_its_title() -> None:
+    branch = Branch(2, "A {x} -> <|im_end|>")
+    assert FORMS["multiverse"].head_parts(branch) == (Control("<Path> 2:"),)
+    assert FORMS["medverse"].head_parts(branch) == (
+        Control("<Step> Transient Step 2:"),
+        " A {x} -> <|im_end|>\n",
+    )
+    assert FORMS["apr"].head_parts(branch) == ()
+    for form in FORMS.values():
+        parts = form.head_parts(branch)
+        texts = [part.text if isinstance(part, Control) else str(part) for part in parts]
+        assert "".join(texts) == form.head_of(branch)
+
+
+def test_a_form_without_a_plan() -> None:
     form = FORMS["parathinker"]
     assert [form.head_of(path) for path in numbered_paths(2)] == ["<think1>", "<think2>"]
+    assert form.tail_of(Branch(2, "")) == "</think2>"
     assert form.plan("<think>") == ()
+
+
+TRACE = (
+    "Moving to Node #0\nCurrent State: 27:[22, 26, 31, 53], Operations: []\n"
+    "Generated Node #0,0: 27:[26, 31, 31] Operation: 53-22=31\n"
+    "Generated Node #0,0,2: 27:[26, 62] Operation: 31+31=62\n"
+)
+
+
+def test_a_sub_search_starts_from_its_node_and_what_led_there() -> None:
+    rebuilt = FORMS["apr"].rebuilt
+    assert rebuilt is not None
+    assert rebuilt.ask(Branch(1, "Node #0,0,2"), TRACE, "", "") == (
+        "Moving to Node #0,0,2\nCurrent State: 27:[26, 62], Operations: ['53-22=31', '31+31=62']"
+    )
+    assert rebuilt.ask(Branch(1, "Node #7"), TRACE, "", "") == "Moving to Node #7"
+
+
+def test_only_a_sub_search_that_succeeds_tells_what_it_found() -> None:
+    rebuilt = FORMS["apr"].rebuilt
+    assert rebuilt is not None
+    node = Branch(1, "Node #0,1")
+    reached = "<Goal Reached in Sub Search 1 at level 1 at Node #0,1>\n"
+    long = "tried\n27,27 equal: Goal Reached\nMoving to Node #0,1\n27,27 equal: Goal Reached\n"
+    path = "Moving to Node #0,1\n27,27 equal: Goal Reached\n"
+    assert rebuilt.reported(node, long) == f"{reached}{path}\n"
+    assert rebuilt.reported(node, "27,27 equal: Goal Reached") == (
+        f"{reached}27,27 equal: Goal Reached\n"
+    )
+    assert rebuilt.reported(node, "No solution found.\n") == (
+        "<No Solution in Sub Search 1 at level 1 at Node #0,1>\n"
+    )
+
+
+def test_forms_that_cannot_be_run() -> None:
+    rebuilt = Rebuilt(prompt="{title}", report="{text}", replaces_plan=True)
+    with pytest.raises(InvalidRequest, match="'x' have the mode 'shared'"):
+        RegionForm(name="x", join="so", rebuilt=rebuilt)
+    with pytest.raises(InvalidRequest, match="'x' have the mode 'shared'"):
+        RegionForm(name="x")
+    with pytest.raises(InvalidRequest, match="Plans of form 'x' have no end"):
+        RegionForm(name="x", join="so", item="x")
+    with pytest.raises(InvalidRequest, match="place of the plan, which has no end"):
+        RegionForm(name="x", mode="text", rebuilt=rebuilt)

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from weft.errors import CallerError
-from weft.runtime.cli.runs import RecordedRun, find_run, print_run, run_as_json
+from weft.programs import TokenNode, TokenTree
+from weft.runtime.cli.app import app
+from weft.runtime.cli.runs import RecordedRun, find_run, print_run, print_tree, run_as_json
+from weft.runtime.cli.stores import opened_store
 from weft.runtime.journal import MemoryStore
 from weft.runtime.journal.record import RunRecord, StepRecord
 from weft.runtime.observe.usage import Usage
@@ -89,3 +96,46 @@ def test_json_holds_data_instead_of_texts() -> None:
         "ValueError: no",
     )
     assert "input_json" not in shown
+
+
+GENERATED = replace(
+    a_step("brief/gen", "brief"),
+    input_json='{"tokens": [1, 2], "past": null, "n": 2}',
+    output_json="""[
+        {"index": 0, "token_ids": [3, 4], "logprobs": [[-0.5, {}, -0.5], [-0.25, {}, 0.0]]},
+        {"index": 1, "token_ids": [3], "logprobs": [[-0.5, {}, -0.5]]}
+    ]""",
+)
+
+
+def test_the_tree_of_a_run(tmp_path: Path) -> None:
+    where = str(tmp_path / "weft.db")
+
+    async def write() -> None:
+        async with opened_store(where) as store:
+            await store.begin_run(a_run("abc"))
+            await store.put_step(GENERATED)
+
+    asyncio.run(write())
+    shown = CliRunner().invoke(app, ["runs", "tree", "ab", "--store", where, "--json"])
+    tree = TokenTree.from_json(shown.stdout)
+    assert [(node.tokens, node.logprobs) for node in tree.nodes] == [
+        ((1, 2), ()),
+        ((3,), (-0.5,)),
+        ((4,), (-0.25,)),
+    ]
+    picture = CliRunner().invoke(app, ["runs", "tree", "abc", "--store", where]).stdout
+    assert "2 of 4 tokens generated" in picture
+    assert "1 1 tokens brief/gen[0], brief/gen[1]" in picture
+
+
+def test_a_join_is_shown_below_its_first_branch() -> None:
+    nodes = (
+        TokenNode(tokens=(1,)),
+        TokenNode(tokens=(2,), parents=(0,)),
+        TokenNode(tokens=(3,), parents=(0,)),
+        TokenNode(tokens=(4, 5), parents=(1, 2), placing="rotated"),
+    )
+    shown = io.StringIO()
+    print_tree(TokenTree(nodes=nodes), Console(file=shown, width=100))
+    assert "3 2 tokens behind 1, 2 rotated" in shown.getvalue()

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.support.dense import dense_past, packed_past
-from tests.support.engines import collect, greedy, opened, request
+from tests.support.engines import collect, greedy, guessing, opened, request
 from tests.support.tiny import build_checkpoint
 from weft.errors import InvalidRequest, UnsupportedFeature
 from weft.programs.past import Past, Placing, Segment
@@ -205,6 +205,26 @@ async def test_neighbours_keep_their_bits(folder: Path) -> None:
     assert beside.logprobs == alone.logprobs
 
 
+async def test_nothing_is_guessed_for_what_draws_nothing(folder: Path) -> None:
+    """A guess for a helper would have logits of its own, and shift those of its neighbours."""
+    rng = random.Random(5)
+    repeated = tokens(rng, 4) * 5
+    branches = [Segment(tokens=repeated, parents=(0,)) for _ in range(2)]
+    past = Past(segments=(Segment(tokens=repeated), *branches), parents=(1, 2))
+    neighbours = [request(f"n{at}", tokens(rng, 5 + at), greedy(12)) for at in range(6)]
+    async with opened(folder, config()) as engine:
+        alone = [await collect(engine, one) for one in neighbours]
+    async with guessing(folder, config(max_batch=256)) as engine:
+        for _ in range(3):  # so that guesses come true, and pay, for as many sequences
+            crowd = (request(f"{at}", repeated, greedy(30)) for at in range(7))
+            await asyncio.gather(*(collect(engine, one) for one in crowd))
+        joined = Request(request_id="j", prompt=tokens(rng, 3), past=past, sampling=greedy(12))
+        _, *beside = await asyncio.gather(
+            collect(engine, joined), *(collect(engine, one) for one in neighbours)
+        )
+    assert [one.token_ids for [one] in beside] == [one.token_ids for [one] in alone]
+
+
 async def test_when_blocks_run_out_all_finish_with_the_same_tokens(folder: Path) -> None:
     rng = random.Random(5)
     pasts = [nested(rng, placing="rotated") for _ in range(6)]
@@ -276,6 +296,6 @@ async def test_what_cannot_be_joined_is_refused(folder: Path, tmp_path: Path) ->
     narrow = build_checkpoint(tmp_path, head_dim=8)
     async with opened(narrow, config()) as engine:
         assert not engine.capabilities.sees_branches
-        with pytest.raises(UnsupportedFeature, match="Join them as text"):
+        with pytest.raises(UnsupportedFeature, match="Join branches as text"):
             await collect(engine, asked("torch", past, (1,)))
         assert await collect(engine, request("fine", (5,), greedy(1)))

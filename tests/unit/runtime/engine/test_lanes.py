@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from tests.support.engines import collect, opened
-from tests.support.lanes import NaiveTeam
+from tests.support.engines import collect, greedy, opened, request
+from tests.support.lanes import NaiveTeam, team_of, tokens, turn
 from tests.support.tiny import build_checkpoint
-from weft.programs.lane import Lane, Layout, Team
-from weft.programs.request import Completion, Request
-from weft.programs.sampling import Sampling
+from weft.programs.grammar import GrammarSpec
+from weft.programs.lane import Layout, Team
+from weft.programs.request import Completion
 from weft.runtime.engine import Engine, EngineConfig
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "interleaved", "combined", "blind")
-ROTARY: Mapping[str, dict[str, Any]] = {
-    "plain": {},
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +41,6 @@ def config(num_blocks: int = 400) -> EngineConfig:
     block_bytes = 4 * 2 * 2 * 2 * 16 * 4
     return EngineConfig(
         block_size=4, max_running=16, max_batch_tokens=64, kv_bytes=num_blocks * block_bytes
-    )
-
-
-def tokens(rng: random.Random, count: int) -> tuple[int, ...]:
-    return tuple(rng.choices(range(10, 300), k=count))
-
-
-def team_of(layout: Layout, lanes: int, rng: random.Random, **more: Any) -> Team:
-    return Team(
-        team_id="team",
-        prompt=tokens(rng, 9),
-        layout=layout,
-        num_lanes=lanes,
-        max_lanes=lanes,
-        lane_tokens=60,
-        **more,
-    )
-
-
-def turn(
-    team: Team, lane: int, given: Sequence[int], max_tokens: int, *, temperature: float = 0.0
-) -> Request:
-    logprobs = None if team.has_insertions else 0
-    sampling = Sampling(
-        temperature=temperature, max_tokens=max_tokens, ignore_eos=True, logprobs=logprobs, seed=3
-    )
-    return Request(
-        request_id=f"lane {lane}/{len(given)}",
-        prompt=tuple(given),
-        lane=Lane(team=team, index=lane),
-        sampling=sampling,
     )
 
 
@@ -131,3 +97,50 @@ async def test_lanes_see_what_the_layout_says(
         )
         await emptied(engine)
     assert_dense(model, naive, found)
+
+
+@pytest.mark.slow
+async def test_lanes_under_grammars_see_each_other(folder: Path, model: PreTrainedModel) -> None:
+    """And nothing is forced in them, so that how far each is depends on no clock."""
+    rng = random.Random(20)
+    heads = [tokens(rng, 3), tokens(rng, 1)]
+    grammar = GrammarSpec(kind="regex", text="[0-9]{3} in all, and [a-f]{2,4}")
+
+    async def serve(name: str, logprobs: int | None) -> tuple[Team, list[Completion]]:
+        team = team_of("contiguous", 2, random.Random(21), team_id=name)
+        asked = [
+            turn(team, lane, head, 40, grammar=grammar, sampling={"logprobs": logprobs})
+            for lane, head in enumerate(heads)
+        ]
+        found = await asyncio.gather(*(collect(engine, one) for one in asked))
+        await engine.cancel(name)
+        return team, [one for [one] in found]
+
+    async with opened(folder, config()) as engine:
+        team, found = await serve("watched", 0)
+        _, unwatched = await serve("unwatched", None)
+        await emptied(engine)
+        assert engine.stats().num_forced_tokens == 0
+    assert all(re.fullmatch(grammar.text, one.text) for one in found)
+    assert [one.token_ids for one in unwatched] == [one.token_ids for one in found]
+    naive = NaiveTeam(team, [(head, one.token_ids) for head, one in zip(heads, found, strict=True)])
+    rows_NV = naive.logprobs(model)
+    given = [iter(one.logprobs) for one in found]
+    for row_V, drawn in zip(rows_NV, naive.drawn, strict=True):
+        assert next(given[drawn.lane]).logprob == pytest.approx(
+            float(row_V[drawn.token_id]), abs=1e-4
+        )
+
+
+async def test_an_engine_with_parked_teams_wakes_for_every_letter(folder: Path) -> None:
+    rng = random.Random(22)
+    team = team_of("combined", 2, rng)
+    async with opened(folder, config()) as engine, asyncio.timeout(20):
+        for given in (3, 4):
+            await asyncio.gather(
+                *(collect(engine, turn(team, lane, tokens(rng, given), 5)) for lane in range(2))
+            )
+            [plain] = await collect(engine, request(f"plain {given}", tokens(rng, 9), greedy(4)))
+            assert len(plain.token_ids) == 4
+        await engine.cancel("team")
+        await emptied(engine)

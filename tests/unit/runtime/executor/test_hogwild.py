@@ -12,13 +12,15 @@ import pytest
 from tests.support.engines import collect, opened
 from tests.support.tiny import build_checkpoint
 from weft.errors import InvalidRequest, UnsupportedFeature
-from weft.programs import hogwild, program, step
+from weft.programs import TokenTree, export_tree, hogwild, program, step
 from weft.programs.generate import GenOptions
 from weft.programs.lane import LAYOUTS, Lane, Layout, Team
 from weft.programs.request import Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine import Capabilities, Engine, EngineConfig
 from weft.runtime.executor import Run
+from weft.runtime.journal import MemoryStore, tree_of
+from weft.runtime.rollout import recompute
 from weft.runtime.testing import ScriptedEngine
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -212,3 +214,28 @@ async def test_engines_that_cannot_see_lanes_are_refused() -> None:
 def test_teams_that_cannot_be_are_refused(options: dict[str, object], what: str) -> None:
     with pytest.raises(InvalidRequest, match=what):
         hogwild("Say.", **options)  # type: ignore[arg-type]
+
+
+@needs_compiler
+async def test_what_lanes_wrote_is_exported_as_what_cannot_be_computed_again(
+    engine: Engine,
+) -> None:
+    trees: list[TokenTree] = []
+
+    @program
+    async def together() -> list[str]:
+        async with hogwild("Say.", lanes=2, **RAW) as team:
+            texts = await team.texts()
+            trees.append(export_tree(*(turn for lane in team.lanes for turn in lane.turns)))
+            return texts
+
+    store = MemoryStore()
+    texts = await (await Run.start(together, engine=engine, store=store, run_id="r")).result()
+    [tree] = trees
+    assert tree_of(await store.steps("r")) == tree
+    written = [engine.decode(node.tokens) for node in tree.nodes if node.is_generated]
+    assert written == texts
+    assert "Lanes read each other" in tree.why_not
+    assert "counts as drawn" not in tree.why_not
+    with pytest.raises(InvalidRequest, match="cannot be computed again"):
+        await recompute(tree, engine)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from weft.errors import EngineError, JournalError, ProgramError
-from weft.programs import gen, program, race, step, tool
+from weft.programs import context, gen, program, race, step, tool
 from weft.runtime.executor import Run
 from weft.runtime.journal.record import RunRecord, RunStatus, StepRecord
 from weft.runtime.testing import ManualClock, Prompted, Reply, ScriptedEngine, Sequencer, settle
@@ -194,3 +194,20 @@ async def test_a_tool_takes_a_step_as_argument_and_checks_it() -> None:
     assert await run.result() == 42
     outside: object = add(1, 2)
     assert outside == 3
+
+
+async def test_a_record_says_which_tokens_were_gone_on_from() -> None:
+    """Branches of one prompt differ in what is written behind it."""
+
+    @program
+    async def fork() -> str:
+        branches = context("Well", is_raw=True).fork(["?", "!"])
+        steps = [gen(branch, seed=1) for branch in branches]
+        return (await steps[0]) + (await steps[1])
+
+    store, engine = ListStore(), ScriptedEngine(lambda _: "a")
+    await (await Run.start(fork, engine=engine, store=store)).result()
+    one, two = (one for one in store.records if one.kind == "gen")
+    told = [engine.decode(json.loads(record.input_json)["tokens"]) for record in (one, two)]
+    assert told == ["Well?", "Well!"]
+    assert one.input_hash != two.input_hash

@@ -125,8 +125,7 @@ class Team:
         """A lane's Request is over. What it has computed stays to be seen, and is a step."""
         self.writing.remove(sequence)
         if self.spec.has_steps:
-            ends, end = self._ends[_index(sequence)], sequence.num_computed
-            ends[:] = [*(before for before in ends if before < end), end]
+            self._ends[_index(sequence)] = [sequence.num_computed]
 
     def look(self, num_tokens: Mapping[int, int]) -> None:
         """Set what every lane sees in the coming Tick, in which the lanes compute so many tokens

@@ -32,7 +32,7 @@ from weft.runtime.engine.native import Batch, Decoder, Kind, Layer, Weight, load
 
 __all__ = ["NativeDecoder", "has_fast_bfloat16", "why_not_native"]
 
-SMALL_PRODUCTS = 1 << 21
+SMALL_PRODUCTS = 5 << 20
 """Fewer multiplications than these are left to one thread, which has nobody to wait for."""
 
 

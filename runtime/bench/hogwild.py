@@ -93,8 +93,8 @@ def bench_rates(
 @program
 async def write(prompt: int, lanes: int, written: int) -> float:
     """Seconds for ``lanes`` lanes, or without any one ``gen``, to write so many tokens each behind
-    a prompt of about that many."""
-    text = "go on " * (prompt // 2)
+    a prompt of that many: the model's tokens are bytes."""
+    text = ("go on " * prompt)[:prompt]
     options: GenOptions = {
         "max_tokens": written,
         "ignore_eos": True,

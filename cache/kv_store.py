@@ -118,6 +118,11 @@ class KVStore:
     def size_bytes(self) -> int:
         return sum(tensor.nbytes for kv in self._layers for tensor in kv.tensors)
 
+    def free(self) -> None:
+        """Give the memory back now, whoever still refers to the store. Nothing may read or write
+        afterwards. Idempotent."""
+        self._layers.clear()
+
     def layer(self, layer: int) -> LayerKV:
         """The layer's tensors themselves, not a copy."""
         return self._layers[layer]

@@ -82,18 +82,20 @@ class EmbeddedEngine:
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
         masks = BatchMasks(runner.vocab_size)
-        kv = KVStore(num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device)
+        self._kv = KVStore(
+            num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device
+        )
         memory = SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache)
         self._loop = EngineLoop(
             config=config,
             model=runner,
-            kv=kv,
+            kv=self._kv,
             memory=memory,
             chooser=Chooser(Sampler(runner.vocab_size, runner.device), masks),
             speculator=Speculator(
                 config=config,
                 memory=memory,
-                kv=kv,
+                kv=self._kv,
                 masks=masks,
                 encode=tokenizer.encode,
                 clock=clock,
@@ -192,6 +194,8 @@ class EmbeddedEngine:
     async def close(self) -> None:
         self._inbox.post(Close())
         await asyncio.to_thread(self._thread.join)
+        # What is closed may stay for long in a circle of references: its memory must not.
+        self._kv.free()
         self._compiler.close()
 
     async def _compile(self, spec: GrammarSpec | None) -> CompiledGrammar | None:

@@ -97,6 +97,14 @@ def test_the_size_is_that_of_its_blocks() -> None:
     assert made.size_bytes == 6 * block_bytes
 
 
+def test_a_freed_store_holds_nothing() -> None:
+    store = KVStore(2, 4, [KVShape(num_kv_heads=1, head_dim=2)], torch.float32, "cpu")
+    assert store.size_bytes > 0
+    store.free()
+    store.free()
+    assert store.size_bytes == 0
+
+
 def test_a_budget_is_rounded_down_to_blocks() -> None:
     block_bytes = KVStore.block_bytes(4, LAYERS, torch.float32)
     budget_bytes = 7 * block_bytes + block_bytes - 1

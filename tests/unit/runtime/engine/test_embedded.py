@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -13,11 +14,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.support.engines import collect, greedy, opened, request
+from weft.cache.kv_store import KVStore
 from weft.errors import EngineClosed, EngineOverloaded, InvalidRequest
 from weft.programs.grammar import GrammarSpec
 from weft.programs.request import Request
 from weft.programs.sampling import Sampling
-from weft.runtime.engine import Engine, EngineConfig, EngineStats
+from weft.runtime.engine import Engine, EngineConfig, EngineStats, open_engine
 
 CONFIG = EngineConfig(kv_bytes=1 << 20, max_running=16, max_batch_tokens=64)
 BLOCK_BYTES = 2 * 2 * 2 * 8 * 4 * 16
@@ -305,3 +307,14 @@ async def test_choices_are_enforced(tiny_checkpoint: Path) -> None:
         assert {completion.text for completion in completions} <= {"yes", "no", "perhaps"}
         assert {completion.finish_reason for completion in completions} == {"stop"}
         await settled(engine)
+
+
+async def test_closing_gives_the_memory_back_at_once(tiny_checkpoint: Path) -> None:
+    """Whatever still refers to the engine."""
+    engine = await open_engine(str(tiny_checkpoint))
+    await collect(engine, request("one", (5, 6, 7), greedy(3)))
+    stores = [each for each in gc.get_objects() if type(each) is KVStore]
+    before = sum(store.size_bytes for store in stores)
+    await engine.close()
+    assert before - sum(store.size_bytes for store in stores) > 0
+    assert engine.stats().num_running == 0

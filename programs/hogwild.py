@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from weft.errors import InvalidRequest, WeftError
 from weft.programs.generate import GenOptions, order_gen
@@ -20,6 +21,8 @@ from weft.programs.seeds import branch_seed
 from weft.programs.strand import Strand, current_strand
 
 __all__ = ["HogwildLane", "HogwildTeam", "hogwild"]
+
+T = TypeVar("T")
 
 HEAD = "Lane {lane} of {lanes}\n"
 OTHERS_HEADER, OWN_HEADER = "\n\n# What the others are writing\n\n", "\n\n# What I am writing\n\n"
@@ -63,7 +66,7 @@ class HogwildTeam:
         self,
         heads: Sequence[str],
         options: GenOptions,
-        setup: Callable[[str], TeamSetup],
+        setup: TeamSetup,
         final: str,
     ) -> None:
         self.lanes: tuple[HogwildLane, ...] = tuple(
@@ -71,7 +74,8 @@ class HogwildTeam:
         )
         self._heads = heads
         self._options = options
-        self._make_setup = setup
+        self._draft = setup
+        """The team before it has a path."""
         self._final = final
         self._strand: Strand | None = None
         self._setup: TeamSetup | None = None
@@ -81,7 +85,7 @@ class HogwildTeam:
         if self._strand is not None:
             raise InvalidRequest("A team is entered twice.", remedy="Call hogwild() for each.")
         self._strand = current_strand("hogwild()")
-        self._setup = self._make_setup(self._strand.child_path("hogwild"))
+        self._setup = replace(self._draft, path=self._strand.child_path("hogwild"))
         try:
             for lane, head in zip(self.lanes, self._heads, strict=True):
                 turn = self.order(lane, head, self._options_of(lane))
@@ -222,6 +226,29 @@ def hogwild(
 
     Raises: InvalidRequest, and when entered UnsupportedFeature, StepOutsideRun.
     """
+    _check(layout, options)
+    has_headers, has_steps = layout == "combined", layout in ("combined", "interleaved")
+    setup = TeamSetup(
+        path="",
+        prompt=prompt,
+        layout=layout,
+        num_lanes=lanes,
+        max_lanes=lanes if max_lanes is None else max_lanes,
+        is_raw=options.get("is_raw", False),
+        tool_schemas=tuple(options.get("tool_schemas", ())),
+        lane_tokens=lane_tokens,
+        others_header=_or(others_header, OTHERS_HEADER if has_headers else ""),
+        own_header=_or(own_header, OWN_HEADER if has_headers else ""),
+        step_ends=tuple(_or(step_ends, STEP_ENDS if has_steps else ())),
+        step_head=step_head,
+        question=question,
+        question_every=question_every,
+    )
+    return HogwildTeam(_heads(heads, lanes), options, setup, final)
+
+
+def _check(layout: str, options: GenOptions) -> None:
+    """Raises: InvalidRequest."""
     if layout not in LAYOUTS:
         raise InvalidRequest(
             f"layout is {layout!r}.", remedy=f"It must be one of {', '.join(LAYOUTS)}."
@@ -232,29 +259,6 @@ def hogwild(
                 f"A team is given {name!r}.",
                 remedy="Its lanes begin with heads, have names of their own, and are not repeated.",
             )
-    texts = _heads(heads, lanes)
-    has_headers, has_steps = layout == "combined", layout in ("combined", "interleaved")
-    ends = (STEP_ENDS if has_steps else ()) if step_ends is None else tuple(step_ends)
-
-    def setup(path: str) -> TeamSetup:
-        return TeamSetup(
-            path=path,
-            prompt=prompt,
-            layout=layout,
-            num_lanes=lanes,
-            max_lanes=lanes if max_lanes is None else max_lanes,
-            is_raw=options.get("is_raw", False),
-            tool_schemas=tuple(options.get("tool_schemas", ())),
-            lane_tokens=lane_tokens,
-            others_header=_or(others_header, OTHERS_HEADER if has_headers else ""),
-            own_header=_or(own_header, OWN_HEADER if has_headers else ""),
-            step_ends=ends,
-            step_head=step_head,
-            question=question,
-            question_every=question_every,
-        )
-
-    return HogwildTeam(texts, options, setup, final)
 
 
 def _wake(future: asyncio.Future[None]) -> None:
@@ -262,7 +266,7 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _or(given: str | None, usual: str) -> str:
+def _or(given: T | None, usual: T) -> T:
     return usual if given is None else given
 
 
@@ -282,7 +286,7 @@ def _heads(heads: str | Sequence[str], lanes: int) -> list[str]:
 def _head(head: str, index: int, lanes: int) -> str:
     try:
         return head.format(lane=index + 1, lanes=lanes)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise InvalidRequest(
             f"heads are {head!r}: {error!r}.",
             remedy="They may name {lane} and {lanes} only; write braces twice.",

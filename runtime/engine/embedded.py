@@ -67,17 +67,7 @@ class EmbeddedEngine:
         num_blocks = _num_blocks(runner, config)
         self._pool = BlockPool(num_blocks, config.block_size)
         self._tree = RadixTree(self._pool)
-        self._admission = Admission(
-            tokenizer=tokenizer,
-            vocab_size=runner.vocab_size,
-            window=runner.max_context,
-            pool_tokens=(num_blocks - 1) * config.block_size,
-            block_size=config.block_size,
-            max_running=config.max_running,
-            sees_branches=runner.sees_branches,
-            end_ids=frozenset(runner.info.eos_ids),
-            default_seed=seed,
-        )
+        self._admission = _admission(runner, tokenizer, config, num_blocks, seed)
         self._compiler = GrammarCompiler(
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
         )
@@ -221,6 +211,22 @@ class EmbeddedEngine:
             self._open_ids.discard(request_id)
             if not job.is_done:
                 self._inbox.post(Cancel(request_id, None))
+
+
+def _admission(
+    runner: ModelRunner, tokenizer: ChatTokenizer, config: EngineConfig, num_blocks: int, seed: int
+) -> Admission:
+    return Admission(
+        tokenizer=tokenizer,
+        vocab_size=runner.vocab_size,
+        window=runner.max_context,
+        pool_tokens=(num_blocks - 1) * config.block_size,
+        block_size=config.block_size,
+        max_running=config.max_running,
+        sees_branches=runner.sees_branches,
+        end_ids=frozenset(runner.info.eos_ids),
+        default_seed=seed,
+    )
 
 
 def _num_blocks(runner: ModelRunner, config: EngineConfig) -> int:

@@ -208,6 +208,7 @@ async def test_engines_that_cannot_see_lanes_are_refused() -> None:
         ({"lanes": 0}, "lanes is 0"),
         ({"heads": ["a"]}, "1 heads for 2 lanes"),
         ({"heads": "{nobody}"}, "heads are"),
+        ({"heads": "{lane[0]}"}, "heads are"),
         ({"retries": 2}, "'retries'"),
     ],
 )

@@ -48,8 +48,8 @@ class Request:
     priority: int = 0
     """Larger is served first; equal ones by arrival."""
     stream_every: int = 1
-    """Fewest tokens per Delta of one sequence, its last one aside; 0 sends one Delta when the
-    sequence ends."""
+    """Fewest tokens per Delta of one sequence, its last one aside; an engine may take more. 0 sends
+    one Delta when the sequence ends."""
 
     @property
     def context(self) -> tuple[int, ...]:

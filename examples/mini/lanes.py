@@ -17,6 +17,8 @@ from examples.mini.segments import Ints, Segment, continued
 MAX_START = 80
 """Latest step at which a lane of a team begins to write."""
 BLIND_SHARE, LATE_SHARE = 0.08, 0.35
+CHOICE_WEIGHT = 3.0
+"""Weight of what a free lane writes: which item it takes, or that none is left."""
 
 
 def head(index: int, count: int) -> str:
@@ -33,6 +35,8 @@ class Lane(NamedTuple):
     """Tokens of its head, which are there at once."""
     start: int
     """The step of its head."""
+    choices: frozenset[int] = frozenset()
+    """Places behind an item or the head; the next token says what the lane takes."""
 
     def length_at(self, steps_T: Ints) -> Ints:
         """How many of its tokens are there at each of some steps."""
@@ -65,8 +69,18 @@ def team(prompt: list[int], lanes: Sequence[Lane], end_id: int) -> list[Segment]
         steps_T = lane.start + np.maximum(places_T - lane.num_given + 1, 0)
         lengths_TW = np.stack([each.length_at(steps_T) for each in lanes], axis=-1)
         seen_TS, turns_TS = look(len(prompt), index, lengths_TW, places_T)
-        segments.append(Segment(continued(lane.ids, lane.num_given, end_id), seen_TS, turns_TS))
+        document = _weighed(continued(lane.ids, lane.num_given, end_id), lane.choices)
+        segments.append(Segment(document, seen_TS, turns_TS))
     return segments
+
+
+def _weighed(document: Document, choices: frozenset[int]) -> Document:
+    """Weigh what is written behind places of choice more."""
+    targets = [
+        (place, token, share * CHOICE_WEIGHT if place in choices else share)
+        for place, token, share in document.targets
+    ]
+    return Document(ids=document.ids, targets=targets)
 
 
 def look(prompt: int, index: int, lengths_TW: Ints, places_T: Ints) -> tuple[Ints, Ints]:
@@ -101,7 +115,15 @@ def draw_team(
         starts = [rng.randrange(MAX_START) if rng.random() < 0.6 else 0 for _ in heads]
     takings = shares([len(item) for item in items], starts)
     lanes = [
-        Lane([*given, *(token for item in taken for token in items[item])], len(given), start)
+        _lane(given, [items[item] for item in taken], start)
         for given, taken, start in zip(heads, takings, starts, strict=True)
     ]
     return team(prompt, lanes, end)
+
+
+def _lane(given: list[int], items: Sequence[list[int]], start: int) -> Lane:
+    ids, choices = list(given), {len(given) - 1}
+    for item in items:
+        ids += item
+        choices.add(len(ids) - 1)
+    return Lane(ids, len(given), start, frozenset(choices))

@@ -48,6 +48,17 @@ def draw_items(rng: Random) -> list[Item]:
     return [draw_item(rng) for _ in range(rng.choice(NUM_ITEMS))]
 
 
+def draw_even_items(rng: Random) -> list[Item]:
+    """Draw items of as many words: lanes that share them often come free at the same step."""
+    items = [draw_item(rng)]
+    num_items, num_words = rng.choice(NUM_ITEMS), len(items[0].ask.split())
+    while len(items) < num_items:
+        item = draw_item(rng)
+        if len(item.ask.split()) == num_words:
+            items.append(item)
+    return items
+
+
 def solved(items: list[Item]) -> list[str]:
     """Return the line of every item, number and end included."""
     return [f"{number}: {item.line}\n" for number, item in enumerate(items, 1)]

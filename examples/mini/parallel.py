@@ -13,18 +13,20 @@ from examples.mini.problem import Generator, Problem
 from examples.mini.segments import Segment, segment_batches
 
 WEIGHTS: Mapping[str, int] = {
-    "first stage": 45,
-    "alone": 9,
+    "first stage": 48,
+    "alone": 10,
     "lists": 22,
-    "outline": 10,
-    "arguments": 14,
+    "outline": 8,
+    "arguments": 12,
 }
 """Batches of each kind in a hundred. `alone` are the new skills as one stream writes them."""
 ALONE: Mapping[Generator, int] = {lists.draw: 4, outline.draw: 2, arguments.draw: 5}
 TOOLS_SHARE = 0.15
 """Share of calls that are of the first stage's tools, with one argument."""
-TEAMS: Mapping[int, int] = {1: 3, 2: 7, 3: 3, 4: 7}
+TEAMS: Mapping[int, int] = {1: 2, 2: 6, 3: 3, 4: 9}
 """Numbers of lanes with their weights."""
+EVEN_SHARE = 0.4
+"""Share of lists whose items are of like length."""
 
 
 class Documents:
@@ -37,7 +39,8 @@ class Documents:
         """Draw lists that one to four lanes share."""
         encode = self._encoder.encode
         while True:
-            items = lists.draw_items(rng)
+            is_even = rng.random() < EVEN_SHARE
+            items = lists.draw_even_items(rng) if is_even else lists.draw_items(rng)
             problem = lists.problem(items)
             count = rng.choices(list(TEAMS), list(TEAMS.values()))[0]
             if not problem.is_heldout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,10 @@ class EngineConfig:
     speculation: SpeculationMode = "auto"
     """``auto`` guesses tokens ahead wherever that makes them come faster, and appends tokens that
     a grammar forces without a forward. What is drawn stays the same."""
+    stream_interval_s: float = 0.005
+    """A sequence's first token and its end are sent at once, tokens in between not sooner than so
+    many seconds after those before: to read each by itself would hold up a small model. 0 sends
+    all at once."""
 
     def __post_init__(self) -> None:
         for name in ("block_size", "max_running", "max_waiting", "max_batch_tokens"):
@@ -66,6 +71,11 @@ class EngineConfig:
                 f"max_batch_tokens is {self.max_batch_tokens!r}, "
                 f"fewer than max_running {self.max_running!r}.",
                 remedy="Every running sequence needs one token per forward.",
+            )
+        if not 0 <= self.stream_interval_s < math.inf:
+            raise InvalidRequest(
+                f"stream_interval_s is {self.stream_interval_s!r}.",
+                remedy="It must be at least 0, and finite.",
             )
         if self.kv_bytes is not None and self.kv_bytes < 1:
             raise InvalidRequest(f"kv_bytes is {self.kv_bytes!r}.", remedy="It must be positive.")

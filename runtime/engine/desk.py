@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
@@ -9,6 +10,7 @@ from weft.errors import EngineOverloaded, InvalidRequest, WeftError
 from weft.programs.lane import Lane
 from weft.programs.request import Delta
 from weft.runtime.engine.advance import finish, take_delta
+from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.planner import Planner
 from weft.runtime.engine.sequence import Job, Sequence
 from weft.runtime.engine.stream import Delivery, deliver
@@ -23,18 +25,25 @@ class Desk:
     def __init__(
         self,
         planner: Planner,
-        max_waiting: int,
+        config: EngineConfig,
         *,
         encode: Callable[[str], Seq[int]],
         decode: Callable[[Seq[int]], str],
+        clock: Callable[[], float],
     ) -> None:
         self._planner = planner
-        self._max_waiting = max_waiting
+        self._max_waiting = config.max_waiting
+        self._interval_s = config.stream_interval_s
+        self._clock = clock
         self._encode = encode
         self._decode = decode
         self._jobs: dict[str, Job] = {}
         self._deltas: dict[Job, list[Delta]] = {}
         self._errors: dict[Job, WeftError] = {}
+        self._held: dict[Sequence, None] = {}
+        """They have tokens to send, and wait until all such are sent together."""
+        self._sent_s = -math.inf
+        """When that was the last time."""
         self._num_arrivals = 0
 
     def open(self, job: Job) -> None:
@@ -104,7 +113,16 @@ class Desk:
             self._planner.disband(team)
 
     def note(self, sequence: Sequence) -> None:
-        """Gather the sequence's next Delta, if one is due."""
+        """Gather the sequence's next Delta, if one is due: the first and the last at once, others
+        when it is time."""
+        is_between = sequence.finish_reason is None and sequence.num_sent > 0
+        if is_between and self._interval_s > 0:
+            self._held[sequence] = None
+        else:
+            self._held.pop(sequence, None)
+            self._take(sequence)
+
+    def _take(self, sequence: Sequence) -> None:
         delta = take_delta(sequence)
         if delta is not None:
             self._deltas.setdefault(sequence.job, []).append(delta)
@@ -126,8 +144,13 @@ class Desk:
         for team_id in list(self._planner.teams):
             self.disband(team_id)
 
-    def deliver(self) -> None:
-        """Send what was gathered."""
+    def deliver(self, *, is_last: bool) -> None:
+        """Send what was gathered. ``is_last``: nothing more comes before the next letter."""
+        if self._held and (is_last or self._clock() - self._sent_s >= self._interval_s):
+            for sequence in self._held:
+                self._take(sequence)
+            self._held.clear()
+            self._sent_s = self._clock()
         if not self._deltas and not self._errors:
             return
         deliveries = [
@@ -142,6 +165,9 @@ class Desk:
     def _fail(self, job: Job, error: WeftError) -> None:
         self._errors[job] = error
         for sequence in job.sequences:
+            if sequence in self._held:
+                del self._held[sequence]
+                self._take(sequence)
             if not sequence.is_done:
                 self._withdraw(sequence)
                 finish(sequence, "cancelled")

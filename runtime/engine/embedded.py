@@ -93,6 +93,7 @@ class EmbeddedEngine:
             inbox=self._inbox,
             encode=tokenizer.encode,
             decode=tokenizer.decode,
+            clock=clock,
         )
         self._thread = Thread(target=self._loop.run, name="weft-engine", daemon=True)
         self._thread.start()

@@ -55,6 +55,7 @@ class EngineLoop:
         inbox: Inbox,
         encode: Callable[[str], Seq[int]],
         decode: Callable[[Seq[int]], str],
+        clock: Callable[[], float],
     ) -> None:
         self._block_size = config.block_size
         self._model = model
@@ -64,7 +65,7 @@ class EngineLoop:
         self.speculator = speculator
         self._inbox = inbox
         self.planner = Planner(config, memory)
-        self._desk = Desk(self.planner, config.max_waiting, encode=encode, decode=decode)
+        self._desk = Desk(self.planner, config, encode=encode, decode=decode, clock=clock)
         self._is_closing = False
         self._is_stalled = False
         """Only a letter can change anything: what there is waits for lanes, or for their room."""
@@ -99,7 +100,7 @@ class EngineLoop:
         self.receive()
         if self.planner.has_work:
             self.tick()
-        self._desk.deliver()
+        self._desk.deliver(is_last=self.is_idle)
 
     def _stop(self, error: EngineError) -> None:
         """Fail what is open, and what was posted while nobody looked any more.
@@ -109,7 +110,7 @@ class EngineLoop:
         """
         self.stopped_by = error
         self._desk.fail_all(error)
-        self._desk.deliver()
+        self._desk.deliver(is_last=True)
         for letter in self._inbox.collect(is_blocking=False):
             if isinstance(letter, Submit):
                 self._desk.refuse(letter.job, error)
@@ -175,7 +176,7 @@ class EngineLoop:
     def _forward(self, plan: Plan) -> torch.Tensor:
         if plan.copies:
             self._kv.copy_blocks(plan.copies)
-        pack_parts = pack_decodes if plan.is_plain and not plan.has_glimpses else pack
+        pack_parts = pack_decodes if plan.is_plain else pack
         return self._model.forward(pack_parts(plan.parts, self._block_size), self._kv)
 
     def _score(self, plan: Plan, logits_RV: torch.Tensor) -> None:

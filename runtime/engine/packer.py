@@ -44,18 +44,18 @@ def pack(parts: Seq[Part], block_size: int) -> PackedBatch:
         lengths.append(num_tokens)
         contexts.append(end)
     query_lens, context_lens = np.array((lengths, contexts), np.int32)
-    tables_SB = block_tables([part.sequence for part in parts])
     places_T = _places(query_lens, context_lens)
     rows_T = np.repeat(np.arange(len(parts)), query_lens)
     trees = _trees(parts, query_lens, places_T)
     sight = look_around(parts, places_T)
+    tables_SB = _tables(parts) if sight is None else sight.tables_RB
     return PackedBatch(
         token_ids_T=np.asarray(token_ids, np.int64),
         positions_T=trees.positions_T if sight is None else sight.positions_T,
         slots_T=_slots(tables_SB, rows_T, places_T, block_size),
         query_lens_S=query_lens,
         context_lens_S=context_lens,
-        block_tables_SB=tables_SB if sight is None else sight.tables_RB,
+        block_tables_SB=tables_SB,
         views=None if sight is None else sight.views,
         logit_rows_R=np.asarray(logit_rows, np.int64),
         tree_bases_T=trees.bases_T,
@@ -70,16 +70,22 @@ def pack_decodes(parts: Seq[Part], block_size: int) -> PackedBatch:
     context_lens = np.array(contexts, np.int32)
     places_T = context_lens.astype(np.int64) - 1
     rows_T = np.arange(len(parts))
-    tables_SB = block_tables(sequences)
+    sight = look_around(parts, places_T)
+    tables_SB = _tables(parts) if sight is None else sight.tables_RB
     return PackedBatch(
         token_ids_T=np.array([sequence.tokens[-1] for sequence in sequences], np.int64),
-        positions_T=places_T,
+        positions_T=places_T if sight is None else sight.positions_T,
         slots_T=_slots(tables_SB, rows_T, places_T, block_size),
         query_lens_S=np.ones(len(parts), np.int32),
         context_lens_S=context_lens,
         block_tables_SB=tables_SB,
+        views=None if sight is None else sight.views,
         logit_rows_R=rows_T,
     )
+
+
+def _tables(parts: Seq[Part]) -> npt.NDArray[np.int32]:
+    return block_tables([part.sequence for part in parts])
 
 
 def wanted_rows(sequence: Sequence, start: int, end: int) -> range:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import count
 from typing import cast
 
 import torch
@@ -131,6 +132,7 @@ class Ticking:
             inbox=self._inbox,
             encode=self.encode,
             decode=self.decode,
+            clock=count().__next__,
         )
 
     @property

@@ -13,7 +13,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from weft.cache.kv_store import KVStore
 from weft.runtime.engine.batch import PackedBatch
@@ -95,7 +94,6 @@ class NativeDecoder:
         if self._form is None and dtype == torch.bfloat16 and has_fast_bfloat16():
             self._form = INT13
         self._kept: list[torch.Tensor] = []
-        self._embed = model.model.embed_tokens
         self._rotary = model.model.rotary_emb
         self._cos_PD = self._sin_PD = torch.empty(0, head_dim_of(config))
         self._scratch = torch.empty(0)
@@ -108,6 +106,10 @@ class NativeDecoder:
             packed.append(self._pack_layer(cast(DecoderLayer, layer), config, window))
             layers[index] = nn.Identity()
         self._layers = (Layer * len(packed))(*packed)
+        embeddings_VC = model.model.embed_tokens.weight.detach().contiguous()
+        if embeddings_VC.dtype != torch.bfloat16:
+            embeddings_VC = embeddings_VC.float()
+        self._kept.append(embeddings_VC)
         head = cast(nn.Linear, model.lm_head)
         self._vocab_size = head.out_features
         self._decoder = Decoder(
@@ -120,6 +122,8 @@ class NativeDecoder:
             norm_eps=config.rms_norm_eps,
             scale=scale,
             layers=self._layers,
+            embeddings=embeddings_VC.data_ptr(),
+            embeds_bfloat16=int(embeddings_VC.dtype == torch.bfloat16),
             norm=self._keep(cast(torch.Tensor, model.model.norm.weight)),
             head=self._pack([head]),
         )
@@ -133,9 +137,6 @@ class NativeDecoder:
     def forward(self, batch: PackedBatch, kv: KVStore) -> torch.Tensor:
         """Logits [R, V] in float32, after writing the batch's keys and values into ``kv``."""
         num_tokens = len(batch.token_ids_T)
-        hidden_TC = functional.embedding(
-            torch.from_numpy(batch.token_ids_T), self._embed.weight
-        ).float()
         logits_RV = torch.empty(len(batch.logit_rows_R), self._vocab_size)
         tables_RB = np.ascontiguousarray(batch.block_tables_SB)
         views = batch.views or own_pasts(batch)
@@ -146,7 +147,7 @@ class NativeDecoder:
         call = Batch(
             paging=paging_of(batch, views, tables_RB, kv.block_size),
             num_tokens=num_tokens,
-            hidden=hidden_TC.data_ptr(),
+            token_ids=batch.token_ids_T.ctypes.data,
             cos=self._cos_PD.data_ptr(),
             sin=self._sin_PD.data_ptr(),
             positions=batch.positions_T.ctypes.data,

@@ -28,6 +28,8 @@ struct Decoder {
     int64_t num_layers, width, num_heads, num_kv_heads, head_dim, mlp_width;
     float norm_eps, scale;
     const Layer* layers;
+    const void* embeddings;  // [V, C], of floats or of BFloat16
+    int64_t embeds_bfloat16;
     const float* norm;  // [C]
     Weight head;        // [V, C]
 };
@@ -35,7 +37,7 @@ struct Decoder {
 struct Batch {
     Paging paging;
     int64_t num_tokens;
-    float* hidden;             // [T, C]: the embeddings, overwritten
+    const int64_t* token_ids;  // [T]
     const float* cos;          // [P, D] by position
     const float* sin;          // [P, D], the first half negated
     const int64_t* positions;  // [T]: at which keys are rotated, and queries without ``turns``
@@ -56,7 +58,7 @@ struct Batch {
 int64_t scratch_size(const Decoder& model, int64_t num_tokens) {
     const int64_t heads = model.num_heads + 2 * model.num_kv_heads;
     const int64_t widest = std::max({model.width, model.mlp_width, model.num_heads * model.head_dim});
-    return num_tokens * (2 * model.width + heads * model.head_dim +
+    return num_tokens * (3 * model.width + heads * model.head_dim +
                          model.num_heads * model.head_dim + 3 * model.mlp_width + widest);
 }
 
@@ -153,6 +155,20 @@ void multiply_any(const Weight& weight, const float* x, int64_t rows, float* roo
     }
 }
 
+// Embeddings of this thread's tokens. Ends with a barrier.
+void embed(const Decoder& model, const Batch& batch, float* out) {
+    const int64_t size = model.width;
+    const Share share(batch.num_tokens);
+    for (int64_t t = share.begin; t < share.end; ++t) {
+        const int64_t row = batch.token_ids[t] * size;
+        if (model.embeds_bfloat16)
+            copy(static_cast<const BFloat16*>(model.embeddings) + row, size, out + t * size);
+        else
+            copy(static_cast<const float*>(model.embeddings) + row, size, out + t * size);
+    }
+#pragma omp barrier
+}
+
 template <typename KV>
 Memory<KV> memory_of(const Decoder& model, void* const* rows, float* const* scales, int64_t layer) {
     return {static_cast<KV*>(rows[layer]), scales ? scales[layer] : nullptr, model.num_kv_heads,
@@ -166,13 +182,14 @@ void forward(const Decoder& model, const Batch& batch, const Plan& plan, float* 
     const int64_t T = batch.num_tokens, C = model.width;
     const int64_t q_size = model.num_heads * model.head_dim;
     const int64_t qkv_row = q_size + 2 * model.num_kv_heads * model.head_dim;
-    float* x = batch.hidden;
-    float* normed = batch.scratch;
+    float* x = batch.scratch;
+    float* normed = x + T * C;
     float* qkv = normed + T * C;
     float* mixed = qkv + T * qkv_row;
     float* gate_up = mixed + T * q_size;
     float* gated = gate_up + T * 2 * model.mlp_width;
     float* packed = gated + T * model.mlp_width;
+    embed(model, batch, x);
     for (int64_t l = 0; l < model.num_layers; ++l) {
         const Layer& layer = model.layers[l];
         const auto keys = memory_of<KV>(model, batch.keys, batch.key_scales, l);

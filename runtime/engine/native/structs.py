@@ -58,6 +58,8 @@ class Decoder(Structure):
         ("norm_eps", c_float),
         ("scale", c_float),
         ("layers", POINTER(Layer)),
+        ("embeddings", c_void_p),
+        ("embeds_bfloat16", c_int64),
         ("norm", c_void_p),
         ("head", Weight),
     )
@@ -101,7 +103,7 @@ class Batch(Structure):
     _fields_ = (
         ("paging", Paging),
         ("num_tokens", c_int64),
-        ("hidden", c_void_p),
+        ("token_ids", c_void_p),
         ("cos", c_void_p),
         ("sin", c_void_p),
         ("positions", c_void_p),

@@ -50,6 +50,21 @@ constexpr int64_t place_in_pair(int64_t value) {
 
 inline void store(float* to, Vec value) { *reinterpret_cast<VecInMemory*>(to) = value; }
 
+inline float value_of(float x) { return x; }
+inline float value_of(BFloat16 x) {
+    const uint32_t word = static_cast<uint32_t>(x.bits) << 16;
+    float value;
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+template <typename T>
+void copy(const T* from, int64_t size, float* to) {
+    int64_t i = 0;
+    for (; i + kLanes <= size; i += kLanes) store(to + i, load(from + i));
+    for (; i < size; ++i) to[i] = value_of(from[i]);
+}
+
 // Rounds to nearest, ties to even.
 inline void store(BFloat16* to, Vec value) {
     const BitVec bits = (BitVec)value;

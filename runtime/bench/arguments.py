@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from weft.errors import ModelError
 from weft.programs.branch import branch_output, branches_of
@@ -25,18 +26,36 @@ from weft.programs.tool_calls import tool_call_tag
 from weft.runtime.bench.bookings import Booking, drawn_bookings, recorded_bookings
 from weft.runtime.bench.engine import BUNDLED
 from weft.runtime.bench.findings import Findings
-from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.interleave import interleave_items, median_ratio
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.engine.config import SpeculationMode
 from weft.runtime.executor import Run
 from weft.tools import ParsedCall, parse_tool_calls
 
 __all__ = ["bench_arguments"]
 
 NUM_BOOKINGS, NUM_WARM = 40, 4
-FORMS: Mapping[str, HeadForm | None] = {"sequential": None, "skeleton": SKELETON, "heads": HEADS}
-"""By contender how it asks for parts; ``None`` has the call written in one go."""
+
+
+class _Way(NamedTuple):
+    """How a call is asked for."""
+
+    form: HeadForm | None
+    """Of its parts; ``None`` has it written in one go."""
+    speculation: SpeculationMode = "off"
+
+
+WAYS: Mapping[str, _Way] = {
+    "sequential": _Way(None),
+    "skeleton": _Way(SKELETON),
+    "heads": _Way(HEADS),
+    "guessed_sequential": _Way(None, "auto"),
+    "guessed_skeleton": _Way(SKELETON, "auto"),
+    "guessed_heads": _Way(HEADS, "auto"),
+}
 OPTIONS: GenOptions = {"temperature": 0.0, "max_tokens": 160}
+MODES: tuple[SpeculationMode, ...] = ("off", "auto")
 UNTRAINED = "args4_accuracy: mini has no held-out problems of this kind, so only time is measured"
 
 
@@ -49,6 +68,16 @@ class _Served:
     num_tokens: int = 0
     latencies: list[float] = field(default_factory=list[float])
     """Seconds from the request to the whole call."""
+
+    def note(
+        self, item: int, booking: Booking, call: ToolCall | None, seconds: float, num_tokens: int
+    ) -> float:
+        """Count a call; returns its seconds."""
+        self.latencies.append(seconds)
+        self.num_tokens += num_tokens
+        if call == ToolCall(name=booking.name, arguments=booking.arguments):
+            self.right.add(item)
+        return seconds
 
 
 def bench_arguments(
@@ -63,26 +92,36 @@ def bench_arguments(
     schemas.
 
     Figures: ``args4_speedup`` is the time of calls written in one go over that of heads,
-    ``args4_skeleton_speedup`` over that of a skeleton; ``…_accuracy_delta_points`` how many
-    calls of a hundred more are right than in one go; ``args4_ms_…`` are medians of a call.
+    ``args4_skeleton_speedup`` over that of a skeleton, token by token in both. The figures
+    ``args4_guessed_…`` are the same with the engine's guesses in both, which find values in the
+    question. ``…_accuracy_delta_points`` is how many calls of a hundred more are right than in one
+    go; ``args4_ms_…`` are medians of a call.
 
-    Every measurement has a fresh engine with grammars compiled, so prompts are always computed. No
-    round but the first begins after ``until``, of ``time.monotonic``.
+    Ways and rounds are tenants of their own, so prompts are always computed; grammars are compiled
+    before. No round but the first begins after ``until``, of ``time.monotonic``.
     """
     recorded = recorded_bookings(folder / "heldout" / "arguments.jsonl", num)
     bookings = recorded or drawn_bookings(options.seed, num)
-    served = {name: _Served() for name in FORMS}
+    served = {name: _Served() for name in WAYS}
+    with asyncio.Runner() as runner:
+        engines = {mode: runner.run(_open(folder, mode, bookings)) for mode in MODES}
 
-    def measure(name: str, number: int) -> float:
-        options.say(f"parallel: four arguments, {name}, round {number + 1}")
-        return asyncio.run(_measure(folder, bookings, FORMS[name], served[name]))
+        def measure(name: str, number: int, item: int) -> float:
+            if item == 0:
+                options.say(f"parallel: four arguments, {name}, round {number + 1}")
+            way, tenant = WAYS[name], f"{name}-{number}"
+            call = _measure(engines[way.speculation], bookings[item], tenant, way.form)
+            return served[name].note(item, bookings[item], *runner.run(call))
 
-    seconds = interleave(
-        list(FORMS),
-        measure,
-        num_rounds=options.rounds,
-        may_go_on=lambda: time.monotonic() < until,
-    )
+        seconds = interleave_items(
+            list(WAYS),
+            measure,
+            num_items=len(bookings),
+            num_rounds=options.rounds,
+            may_go_on=lambda: time.monotonic() < until,
+        )
+        for engine in engines.values():
+            runner.run(engine.close())
     _note(findings, seconds, served, options.rounds)
     if recorded:
         _note_accuracy(findings, served, len(bookings))
@@ -90,24 +129,23 @@ def bench_arguments(
         findings.missing.append(UNTRAINED)
 
 
+async def _open(folder: Path, mode: SpeculationMode, bookings: Sequence[Booking]) -> Engine:
+    """An engine with every grammar compiled that ways of the ``mode`` need."""
+    engine = await open_engine(str(folder), config=EngineConfig(speculation=mode))
+    for way in WAYS.values():
+        if way.speculation == mode:
+            await _warm(engine, bookings, way.form)
+    return engine
+
+
 async def _measure(
-    folder: Path, bookings: Sequence[Booking], form: HeadForm | None, served: _Served
-) -> float:
-    """Seconds of all calls, one after the other."""
-    engine = await open_engine(str(folder), config=EngineConfig())
-    try:
-        await _warm(engine, bookings, form)
-        for at, booking in enumerate(bookings):
-            run = await Run.start(ask, booking, form, engine=engine)
-            started = time.perf_counter()
-            call = await run.result()
-            served.latencies.append(time.perf_counter() - started)
-            served.num_tokens += run.usage.num_generated_tokens
-            if call == ToolCall(name=booking.name, arguments=booking.arguments):
-                served.right.add(at)
-        return sum(served.latencies[-len(bookings) :])
-    finally:
-        await engine.close()
+    engine: Engine, booking: Booking, tenant: str, form: HeadForm | None
+) -> tuple[ToolCall | None, float, int]:
+    """One call, its seconds, and how many tokens were generated for it."""
+    run = await Run.start(ask, booking, form, engine=engine, tenant=tenant)
+    started = time.perf_counter()
+    call = await run.result()
+    return call, time.perf_counter() - started, run.usage.num_generated_tokens
 
 
 @program
@@ -175,8 +213,10 @@ def _note(
     def note(name: str, value: float) -> None:
         findings.note(f"args4_{name}", value, num_rounds=num_rounds, num_asked=num_asked)
 
-    note("speedup", median_ratio(seconds, "sequential", "heads"))
-    note("skeleton_speedup", median_ratio(seconds, "sequential", "skeleton"))
+    for prefix in ("", "guessed_"):
+        whole = f"{prefix}sequential"
+        note(f"{prefix}speedup", median_ratio(seconds, whole, f"{prefix}heads"))
+        note(f"{prefix}skeleton_speedup", median_ratio(seconds, whole, f"{prefix}skeleton"))
     for name, one in served.items():
         note(f"ms_{name}", 1e3 * statistics.median(one.latencies))
         findings.rows.append(

@@ -16,7 +16,7 @@ from weft.programs.generate import GenOptions
 from weft.programs.lane import Layout
 from weft.programs.message import Message
 from weft.runtime.bench.findings import Findings
-from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.interleave import interleave_items, median_ratio
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.engine import Engine, EngineConfig, open_engine
 from weft.runtime.executor import Run
@@ -57,10 +57,10 @@ class SumList(NamedTuple):
 class _Served:
     """What one way did in all rounds."""
 
-    num_right: int = 0
-    """Items with a right line and no wrong one, in the last round: greedy, so the same in all."""
-    num_repeated: int = 0
-    """Lines written for items that another lane solved, too."""
+    right: dict[int, int] = field(default_factory=dict[int, int])
+    """By list, items with a right line and no wrong one: greedy, so the same in all rounds."""
+    repeated: dict[int, int] = field(default_factory=dict[int, int])
+    """By list, lines written for items that another lane solved, too."""
     seconds: list[float] = field(default_factory=list[float])
     """Of every list, until the last lane had ended."""
 
@@ -85,15 +85,18 @@ def bench_lists(
         config = EngineConfig(has_prefix_cache=False)
         engine = runner.run(open_engine(str(folder), config=config, seed=options.seed))
 
-        def measure(name: str, number: int) -> float:
-            options.say(f"hogwild: lists of {NUM_ITEMS}, {name}, round {number + 1}")
-            return runner.run(_measure(engine, lists, WAYS[name], served[name]))
+        def measure(name: str, number: int, item: int) -> float:
+            if item == 0:
+                options.say(f"hogwild: lists of {NUM_ITEMS}, {name}, round {number + 1}")
+            return runner.run(_measure(engine, lists[item], item, WAYS[name], served[name]))
 
         for name in WAYS:
-            runner.run(_measure(engine, lists[:4], WAYS[name], _Served()))
-        seconds = interleave(
+            for one in lists[:4]:
+                runner.run(_measure(engine, one, 0, WAYS[name], _Served()))
+        seconds = interleave_items(
             list(WAYS),
             measure,
+            num_items=len(lists),
             num_rounds=options.rounds,
             may_go_on=lambda: time.monotonic() < deadline,
         )
@@ -121,15 +124,13 @@ def _recorded(problem: Mapping[str, list[dict[str, str]]]) -> SumList:
     return SumList(messages, tuple(lines[:NUM_ITEMS]))
 
 
-async def _measure(engine: Engine, lists: Sequence[SumList], way: _Way, served: _Served) -> float:
-    """Seconds of all lists, one after the other."""
-    served.num_right = served.num_repeated = 0
-    for one in lists:
-        run = await Run.start(solve, one.messages, way.lanes, way.layout, engine=engine)
-        texts, seconds = await run.result()
-        served.seconds.append(seconds)
-        _judge(one, texts, served)
-    return sum(served.seconds[-len(lists) :])
+async def _measure(engine: Engine, one: SumList, item: int, way: _Way, served: _Served) -> float:
+    """Seconds of one list."""
+    run = await Run.start(solve, one.messages, way.lanes, way.layout, engine=engine)
+    texts, seconds = await run.result()
+    served.seconds.append(seconds)
+    served.right[item], served.repeated[item] = _judge(one, texts)
+    return seconds
 
 
 @program
@@ -147,13 +148,15 @@ async def solve(
     return texts, time.perf_counter() - started
 
 
-def _judge(one: SumList, texts: Sequence[str], served: _Served) -> None:
-    """An item is right when its line was written, and no other line for it."""
+def _judge(one: SumList, texts: Sequence[str]) -> tuple[int, int]:
+    """Right and repeated items: one is right when its line was written, and no other for it."""
+    num_right = num_repeated = 0
     written = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
     for number, line in enumerate(one.lines, 1):
         found = [each for each in written if each.startswith(f"{number}:")]
-        served.num_right += bool(found) and set(found) == {line}
-        served.num_repeated += max(0, len(found) - 1)
+        num_right += bool(found) and set(found) == {line}
+        num_repeated += max(0, len(found) - 1)
+    return num_right, num_repeated
 
 
 def _note(
@@ -165,7 +168,8 @@ def _note(
     num_items: int,
 ) -> None:
     num_rounds = len(seconds["lanes1"])
-    points = {name: 100.0 * one.num_right / num_items for name, one in served.items()}
+    num_right = {name: sum(one.right.values()) for name, one in served.items()}
+    points = {name: 100.0 * right / num_items for name, right in num_right.items()}
     for name in ("lanes2", "lanes4", "blind2", "blind4", "alone"):
         ratio = median_ratio(seconds, name, "lanes1")
         findings.note(f"list8_{name}_time_ratio", ratio, num_rounds=num_rounds, num_asked=num_asked)
@@ -180,7 +184,7 @@ def _note(
                 "num_lists": num_items // NUM_ITEMS,
                 "median_ms": 1e3 * statistics.median(one.seconds),
                 "num_items": num_items,
-                "num_right": one.num_right,
-                "num_repeated": one.num_repeated,
+                "num_right": num_right[name],
+                "num_repeated": sum(one.repeated.values()),
             }
         )

@@ -192,7 +192,8 @@ class EmbeddedEngine:
     async def _compile(self, spec: GrammarSpec | None) -> CompiledGrammar | None:
         if spec is None:
             return None
-        return await asyncio.to_thread(self._compiler.compile, spec)
+        # A thread for what is known would take longer than all the rest of submitting.
+        return self._compiler.known(spec) or await asyncio.to_thread(self._compiler.compile, spec)
 
     @contextmanager
     def _posted(self, job: Job) -> Generator[None]:

@@ -86,8 +86,8 @@ def _views_of_one(seen_5S: Ints, counts_P: Ints, places_P: Ints) -> Views:
 
 
 def _views(seen_5S: Ints, counts_P: Ints, lens_P: Ints, places_T: Ints) -> Views:
-    """Token by token what its part sees: the next ``counts_P`` columns of ``seen_5S``. The token's own
-    table comes last, and is seen up to the token."""
+    """Token by token what its part sees: the next ``counts_P`` columns of ``seen_5S``. The token's
+    own table comes last, and is seen up to the token."""
     counts_T = np.repeat(counts_P, lens_P)
     ends_T = np.cumsum(counts_T)
     queries_N = np.repeat(np.arange(len(places_T)), counts_T)

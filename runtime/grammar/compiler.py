@@ -89,6 +89,15 @@ class GrammarCompiler:
         """The worker's process id, while there is one."""
         return self._remote.pid
 
+    def known(self, spec: GrammarSpec) -> CompiledGrammar | None:
+        """The compiled grammar where it is in memory; does not block."""
+        with self._lock:
+            known = self._kept.get(spec)
+            if not isinstance(known, CompiledGrammar):
+                return None
+            self._num_hits += 1
+            return known
+
     def compile(self, spec: GrammarSpec) -> CompiledGrammar:
         """The compiled grammar, from memory when it is known. Blocks for as long as compiling
         takes; the same description asked for by several threads is compiled once.

@@ -100,7 +100,7 @@ def test_accuracy_is_counted_by_problem_and_time_by_round(
     assert findings.basis["args4_speedup"].num_rounds == 2
     assert set(figures) >= {"args4_speedup", "args4_skeleton_speedup", "args4_ms_heads"}
     assert not findings.missing
-    assert len(opened) == 6
+    assert len(opened) == 2
 
 
 @pytest.mark.usefixtures("opened")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from weft.errors import InvalidRequest
-from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.interleave import interleave, interleave_items, median_ratio
 
 
 def test_every_round_measures_everyone_and_turns_round() -> None:
@@ -38,3 +38,19 @@ def test_ratio_takes_the_median_not_the_mean() -> None:
 def test_ratio_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="no round in common"):
         median_ratio({"a": [], "b": []}, "a", "b")
+
+
+def test_items_take_turns_and_rounds_add_them_up() -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    def measure(name: str, number: int, item: int) -> float:
+        seen.append((name, number, item))
+        return {"a": 1.0, "b": 10.0}[name] * (1 + number) + item
+
+    values = interleave_items(["a", "b"], measure, num_items=3, num_rounds=2)
+    assert values == {"a": [6.0, 9.0], "b": [33.0, 63.0]}
+    assert seen[:4] == [("a", 0, 0), ("b", 0, 0), ("b", 0, 1), ("a", 0, 1)]
+    stopped = interleave_items(
+        ["a"], measure, num_items=1, num_rounds=9, may_go_on=lambda: len(seen) < 14
+    )
+    assert len(stopped["a"]) == 2

@@ -134,11 +134,11 @@ class SequenceMemory:
 
     def will_share(self, head: Sequence, other: Sequence) -> bool:
         """Once all tokens of ``other`` are computed, more blocks of ``head``, which waits, will be
-        in the index than now."""
+        in the index than now. One more than some there are already is not worth a Tick."""
         size = self._pool.block_size
         limit = min(head.num_shareable, len(other.tokens)) // size * size
         num_known = self._tree.match(head.namespace, head.tokens[:limit]).num_tokens
-        end = num_known + size
+        end = num_known + (2 * size if num_known else size)
         return end <= limit and head.tokens[:end] == other.tokens[:end]
 
     def index_prompt(self, sequence: Sequence) -> None:

@@ -50,6 +50,7 @@ class Answer(DeltaStream):
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: FinishReason | None = None
         self.num_cached_tokens = 0
+        self.num_deltas = 0
         self.error: WeftError | None = None
 
     @property
@@ -59,6 +60,7 @@ class Answer(DeltaStream):
     def push(self, deltas: Iterable[Delta]) -> None:
         for delta in deltas:
             assert not self.is_over, "a Delta after the last one"
+            self.num_deltas += 1
             self.token_ids += delta.token_ids
             self.logprobs += delta.logprobs
             self.finish_reason = delta.finish_reason
@@ -92,7 +94,9 @@ class Ticking:
         num_blocks: int = 400,
         *,
         decode: Callable[[Sequence[int]], str] | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        """``clock`` says when Deltas may be sent: without it, after every Tick."""
         tokenizer = ChatTokenizer(_tokenizer())
         self.encode, self.decode = tokenizer.encode, decode or tokenizer.decode
         self.kv = KVStore(
@@ -132,7 +136,7 @@ class Ticking:
             inbox=self._inbox,
             encode=self.encode,
             decode=self.decode,
-            clock=count().__next__,
+            clock=clock or count().__next__,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from weft.runtime.engine.batch import PackedBatch
 from weft.runtime.engine.packer import pack, pack_decodes
 from weft.runtime.engine.planner import Part
 from weft.runtime.engine.sampling import SamplingRow
-from weft.runtime.engine.sequence import Job, Sequence
+from weft.runtime.engine.sequence import Glimpse, Job, Sequence
 from weft.runtime.engine.stream import DeltaStream
 from weft.runtime.engine.text_stream import TextStream
 
@@ -52,6 +52,52 @@ def test_both_ways_to_pack_give_the_same() -> None:
         for table in rng.sample(spare, k=num_parts // 2):
             table.free(pool)
         assert_same(pack_decodes(parts, BLOCK_SIZE), pack(parts, BLOCK_SIZE))
+
+
+def test_both_ways_to_pack_give_the_same_views() -> None:
+    """Some sequences look into others, some of which have no part themselves."""
+    rng = random.Random(4)
+    for num_parts in (1, 2, 6):
+        pool = BlockPool(1000, BLOCK_SIZE)
+        parts = [Part(decoding(pool, rng), 1) for _ in range(num_parts)]
+        holders = [decoding(pool, rng) for _ in range(3)] + [part.sequence for part in parts]
+        for sequence in [part.sequence for part in parts[::2]]:
+            sequence.origin = rng.randrange(9)
+            sequence.lift, sequence.first_seen = rng.randrange(9), rng.randrange(2)
+            sequence.glimpses = tuple(
+                Glimpse(rng.choice(holders), 0, 1 + rng.randrange(5), rng.randrange(-4, 9))
+                for _ in range(rng.randint(1, 4))
+            )
+        one, other = pack_decodes(parts, BLOCK_SIZE), pack(parts, BLOCK_SIZE)
+        assert one.views is not None and other.views is not None
+        for mine, wanted in zip(one.views, other.views, strict=True):
+            assert mine.dtype == wanted.dtype
+            np.testing.assert_array_equal(mine, wanted)
+        assert_same(replace(one, views=None), replace(other, views=None))
+        # The slow path: token by token, through the general way of many tokens.
+        slow = _many(parts)
+        for mine, wanted in zip(one.views, slow, strict=True):
+            np.testing.assert_array_equal(mine, wanted)
+
+
+def _many(parts: list[Part]) -> list[list[int]]:
+    """The fields of the views, by their definition; rows by when a table is first met."""
+    owners = [part.sequence for part in parts]
+    found: list[list[int]] = [[] for _ in range(6)]
+    for query, part in enumerate(parts):
+        own = part.sequence
+        place = own.num_computed
+        for holder, first, end, shift in own.glimpses:
+            if holder not in owners:
+                owners.append(holder)
+            turn = place + own.origin + own.lift + shift
+            view = (query, owners.index(holder), first, end, turn - holder.origin, turn)
+            for field_, value in zip(found, view, strict=True):
+                field_.append(value)
+        view = (query, query, own.first_seen, place + 1, place, place + own.origin)
+        for field_, value in zip(found, view, strict=True):
+            field_.append(value)
+    return found
 
 
 def assert_same(one: PackedBatch, other: PackedBatch) -> None:

@@ -56,7 +56,7 @@ class EngineConfig:
     speculation: SpeculationMode = "auto"
     """``auto`` guesses tokens ahead wherever that makes them come faster, and appends tokens that
     a grammar forces without a forward. What is drawn stays the same."""
-    stream_interval_s: float = 0.005
+    stream_interval_s: float = 0.01
     """A sequence's first token and its end are sent at once, tokens in between not sooner than so
     many seconds after those before: to read each by itself would hold up a small model. 0 sends
     all at once."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
+from typing import NamedTuple
 
 from weft.cache import BlockTable
 from weft.errors import InvalidRequest
@@ -15,6 +16,15 @@ __all__ = ["Team"]
 
 MAX_BYTES = 4
 """Of a character in UTF-8."""
+
+
+class _Step(NamedTuple):
+    """What a lane has of its present step in a Tick."""
+
+    lane: int
+    member: Sequence
+    first: int
+    end: int
 
 
 class Team:
@@ -131,12 +141,14 @@ class Team:
         """Set what every lane sees in the coming Tick, in which the lanes compute so many tokens
         by index."""
         self._close_steps()
-        ends = {
-            index: member.num_computed + num_tokens.get(index, 0)
-            for index, member in self._members.items()
-        }
+        steps = [
+            _Step(
+                index, member, self._starts[index], member.num_computed + num_tokens.get(index, 0)
+            )
+            for index, member in sorted(self._members.items())
+        ]
         for sequence in self.writing:
-            self._look(sequence, ends)
+            self._look(sequence, steps)
 
     def read(self, sequence: Sequence) -> None:
         """A lane has written a token: it may end a step, and be followed by what the lane is given
@@ -186,35 +198,29 @@ class Team:
             first = seen.pop().first
         seen.append(Glimpse(holder, first, end, shift))
 
-    def _look(self, sequence: Sequence, ends: Mapping[int, int]) -> None:
-        """From an order of what is seen to how far a query is turned for each.
+    def _look(self, sequence: Sequence, steps: Seq[_Step]) -> None:
+        """From an order of what is seen to how far a query is turned for each: the finished steps,
+        the header of what others write, that itself, and the header of the lane's own.
 
         In the view, a query at place p of its table stands p - ``start`` behind the end of what
         comes before its step: that end less ``start`` is its lift. A key at place j of something
         that begins there at ``at`` stands at ``at`` + j - ``first``, but was turned to j.
         """
-        start = self._starts[_index(sequence)]
+        own, helper = _index(sequence), self.helper
+        num_prompt = len(self.spec.prompt)
+        num_others = num_prompt + len(self.spec.others_header)
+        unfinished = [(helper, num_prompt, num_others)]
+        if self.spec.sees_others:
+            unfinished += [step[1:] for step in steps if step.lane != own]
+        unfinished.append((helper, num_others, len(helper.tokens)))
         glimpses, at = list(self._finished), self._num_finished
-        for holder, first, end in self._unfinished(sequence, ends):
+        for holder, first, end in unfinished:
             if end > first:
                 glimpses.append(Glimpse(holder, first, end, first - at))
                 at += end - first
         sequence.glimpses = tuple(glimpses)
-        sequence.first_seen = start
-        sequence.lift = at - start
-
-    def _unfinished(
-        self, sequence: Sequence, ends: Mapping[int, int]
-    ) -> Iterator[tuple[Sequence, int, int]]:
-        """What a lane has between the finished steps and its own, in order."""
-        num_prompt = len(self.spec.prompt)
-        num_others = num_prompt + len(self.spec.others_header)
-        yield self.helper, num_prompt, num_others
-        if self.spec.sees_others:
-            for lane, member in sorted(self._members.items()):
-                if lane != _index(sequence):
-                    yield member, self._starts[lane], ends[lane]
-        yield self.helper, num_others, len(self.helper.tokens)
+        sequence.first_seen = self._starts[own]
+        sequence.lift = at - self._starts[own]
 
     def _ends_step(self, sequence: Sequence) -> bool:
         if not self.spec.step_ends:

@@ -13,7 +13,7 @@ import pytest
 from examples.mini import arguments, lists, outline
 from examples.mini.branches import BranchEncoder, argument_head, call_branches, name_head, skeleton
 from examples.mini.chat_tokenizer import ChatTokenizer
-from examples.mini.lanes import Lane, draw_team
+from examples.mini.lanes import CHOICE_WEIGHT, Lane, draw_team
 from examples.mini.parallel import WEIGHTS, Documents, alone, training_batches
 from examples.mini.problem import is_heldout
 from examples.mini.segments import Segment
@@ -142,6 +142,23 @@ def test_a_lane_that_begins_late_takes_what_is_left() -> None:
     assert (5, 5) in shapes
     assert (9, 1) in shapes
     assert (9,) in shapes, "a lane that sees no other takes all"
+
+
+def test_what_a_free_lane_takes_weighs_more() -> None:
+    """Behind its head and behind every item: a number, or the end of turn."""
+    team = draw_team(Random(1), [9], [[1, 1], [1, 1]], [[2, 3], [4, 5], [6, 7]], 0)
+    seen: set[int] = set()
+    for lane in team[1:]:
+        for _, token, weight in lane.document.targets:
+            assert weight == (CHOICE_WEIGHT if token in (2, 4, 6, 0) else 1.0)
+            seen.add(token)
+    assert seen == {2, 3, 4, 5, 6, 7, 0}
+
+
+def test_even_lists_have_items_of_one_length() -> None:
+    drawn = [lists.draw_even_items(Random(seed)) for seed in range(60)]
+    assert all(len({len(item.ask.split()) for item in items}) == 1 for items in drawn)
+    assert {len(items) for items in drawn} == set(lists.NUM_ITEMS)
 
 
 def test_the_length_of_a_lane_grows_from_its_start() -> None:

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 
 from weft.programs.request import Request
-from weft.programs.sampling import Sampling
-from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.bench.drivers.own_engine import OwnEngine
+from weft.runtime.engine import Engine, EngineConfig
 from weft.runtime.engine.config import WeightsName
 from weft.runtime.engine.embedded import EmbeddedEngine
 from weft.runtime.engine.model import ModelRunner
@@ -27,14 +27,12 @@ GPU_KV_BYTES = 8 << 30
 
 
 class _Weft:
-    """One engine on an event loop of its own; ``load`` it before anything else."""
+    """``load`` it before anything else."""
 
     def __init__(self, weights: WeightsName, mode: Mode) -> None:
         self._weights: WeightsName = weights
         self._mode: Mode = mode
-        self._runner = asyncio.Runner()
-        self._engine: Engine | None = None
-        self._num_requests = 0
+        self._own = OwnEngine()
 
     def load(
         self,
@@ -56,41 +54,23 @@ class _Weft:
             kv_bytes=GPU_KV_BYTES if torch.cuda.is_available() else None,
         )
         if self._mode == "default":
-            self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
+            self._own.open(model, config, seed)
         else:
-            self._engine = _open_on_torch(model, config, seed)
+            self._own.take(_open_on_torch(model, config, seed))
         return ""
 
     def generate(self, *, prompts: list[list[int]], num_tokens: int) -> float:
         """Seconds for greedy continuations of ``num_tokens`` each, one Request per prompt."""
-        sampling = Sampling(temperature=0.0, max_tokens=num_tokens, ignore_eos=True)
-        requests = [self._request(prompt, sampling) for prompt in prompts]
-        return self._runner.run(self._serve(requests, num_tokens))
+        requests = [self._own.request(prompt, num_tokens) for prompt in prompts]
+        return self._own.run(self._serve(requests))
 
-    def _request(self, prompt: list[int], sampling: Sampling) -> Request:
-        self._num_requests += 1
-        name = f"bench-{self._num_requests}"
-        return Request(request_id=name, prompt=tuple(prompt), sampling=sampling)
-
-    async def _serve(self, requests: list[Request], num_tokens: int) -> float:
+    async def _serve(self, requests: list[Request]) -> float:
         started = time.perf_counter()
-        lengths = set(await asyncio.gather(*map(self._consume, requests)))
-        seconds = time.perf_counter() - started
-        if lengths != {num_tokens}:
-            raise RuntimeError(f"wanted {num_tokens} tokens, got {sorted(lengths)}")
-        return seconds
-
-    async def _consume(self, request: Request) -> int:
-        assert self._engine is not None, "load comes first"
-        num_tokens = 0
-        async for delta in self._engine.submit(request):
-            num_tokens += len(delta.token_ids)
-        return num_tokens
+        await asyncio.gather(*map(self._own.generate, requests))
+        return time.perf_counter() - started
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._runner.run(self._engine.close())
-        self._runner.close()
+        self._own.close()
 
 
 def _open_on_torch(model: str, config: EngineConfig, seed: int) -> Engine:

@@ -9,9 +9,8 @@ from itertools import chain
 from typing import Literal
 
 from weft.programs.past import Past, Segment
-from weft.programs.request import Request
-from weft.programs.sampling import Sampling
-from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.bench.drivers.own_engine import OwnEngine
+from weft.runtime.engine import EngineConfig
 
 __all__ = ["open_driver"]
 
@@ -23,13 +22,11 @@ KV_BYTES = 5 << 28
 
 
 class _Weft:
-    """One engine on an event loop of its own; ``load`` it before anything else."""
+    """``load`` it before anything else."""
 
     def __init__(self, way: Way) -> None:
         self._way: Way = way
-        self._runner = asyncio.Runner()
-        self._engine: Engine | None = None
-        self._num_requests = 0
+        self._own = OwnEngine()
 
     def load(
         self,
@@ -49,63 +46,39 @@ class _Weft:
             has_prefix_cache=self._way != "separate",
             speculation="off",
         )
-        self._engine = self._runner.run(open_engine(model, config=config, seed=seed))
+        self._own.open(model, config, seed)
         return ""
 
     def sees_branches(self) -> bool:
         """Whether the model's path can join branches by their keys and values."""
-        return self._loaded().capabilities.sees_branches
+        return self._own.engine.capabilities.sees_branches
 
     def fork(
         self, *, context: Tokens, heads: Sequence[Tokens], join_head: Tokens, num_tokens: int
     ) -> dict[str, object]:
         """Seconds until the last branch has ended and seconds of the join, ``num_tokens`` greedy
         ones each; what the branches and then the join said."""
-        return self._runner.run(self._fork(context, heads, join_head, num_tokens))
+        return self._own.run(self._fork(context, heads, join_head, num_tokens))
 
     async def _fork(
         self, context: Tokens, heads: Sequence[Tokens], join_head: Tokens, num_tokens: int
     ) -> dict[str, object]:
-        started = time.perf_counter()
-        requests = [self._request((*context, *head), num_tokens) for head in heads]
-        said = await asyncio.gather(*map(self._generate, requests))
+        own, started = self._own, time.perf_counter()
+        requests = [own.request((*context, *head), num_tokens) for head in heads]
+        said = await asyncio.gather(*map(own.generate, requests))
         branched = time.perf_counter()
         branches = [(*head, *tokens) for head, tokens in zip(heads, said, strict=True)]
         if self._way == "shared":
-            request = self._request(join_head, num_tokens, _past(context, branches))
+            request = own.request(join_head, num_tokens, _past(context, branches))
         else:
             prompt = (*context, *chain.from_iterable(branches), *join_head)
-            request = self._request(prompt, num_tokens)
-        joined = await self._generate(request)
+            request = own.request(prompt, num_tokens)
+        joined = await own.generate(request)
         join_s = time.perf_counter() - branched
         return {"branches_s": branched - started, "join_s": join_s, "tokens": [*said, joined]}
 
-    def _request(self, prompt: Tokens, num_tokens: int, past: Past | None = None) -> Request:
-        self._num_requests += 1
-        return Request(
-            request_id=f"bench-{self._num_requests}",
-            prompt=tuple(prompt),
-            past=past,
-            sampling=Sampling(temperature=0.0, max_tokens=num_tokens, ignore_eos=True),
-        )
-
-    async def _generate(self, request: Request) -> list[int]:
-        tokens: list[int] = []
-        async for delta in self._loaded().submit(request):
-            tokens += delta.token_ids
-        wanted = request.sampling.max_tokens
-        if len(tokens) != wanted:
-            raise RuntimeError(f"wanted {wanted} tokens, got {len(tokens)}")
-        return tokens
-
-    def _loaded(self) -> Engine:
-        assert self._engine is not None, "load comes first"
-        return self._engine
-
     def close(self) -> None:
-        if self._engine is not None:
-            self._runner.run(self._engine.close())
-        self._runner.close()
+        self._own.close()
 
 
 def _past(context: Tokens, branches: Sequence[Tokens]) -> Past:

@@ -248,7 +248,7 @@ def driven(way: str, folder: Path) -> tuple[list[list[int]], EngineStats]:
             pytest.skip("branches are joined by weft's own kernels alone")
         took = weft.fork(**FORK)
         assert took["branches_s"] > 0.0 and took["join_s"] > 0.0
-        return took["tokens"], weft._engine.stats()
+        return took["tokens"], weft._own.engine.stats()
     finally:
         weft.close()
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from weft.errors import PeerFailed
 from weft.runtime.bench.contender import Contender
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.interleave import interleave, median_ratio
+from weft.runtime.bench.roster import Roster
 from weft.runtime.bench.workload import Workload
 
 __all__ = ["Field"]
@@ -25,11 +24,6 @@ OWN_DTYPE, OWN_NAME = "bfloat16", "bf16"
 MAX_TRIAL_S = 3.0
 """A variant that lost a trial has another one only where that takes no longer."""
 LOAD_TIMEOUT_S = 600.0
-
-
-class _Entry(NamedTuple):
-    contender: Contender
-    driver: Driver
 
 
 class Field:
@@ -44,10 +38,8 @@ class Field:
         say: Callable[[str], None],
     ) -> None:
         self._findings = findings
-        self._start = start
         self._say = say
-        self._entries: dict[str, _Entry] = {}
-        self._stack = ExitStack()
+        self._roster = Roster(findings, start, own_kinds=(OURS,))
         self._chosen: list[str] = []
         self._pilots: dict[str, float] = {}
         self._lost: dict[str, float] = {}
@@ -55,21 +47,12 @@ class Field:
 
     def load(self, contenders: Sequence[Contender], folder: Path, **limits: int) -> None:
         """Start every contender and let it load ``folder``."""
-        # All start before any loads: they import their packages side by side, one core each. What
-        # follows takes all cores, and two at once would only wait for each other's threads.
-        for contender in contenders:
-            try:
-                driver = self._stack.enter_context(self._start(contender))
-            except PeerFailed as error:
-                self._drop(contender, error, folder.name)
-                continue
-            self._entries[contender.name] = _Entry(contender, driver)
-        for entry in list(self._entries.values()):
-            self._say(f"{folder.name}: {entry.contender.name} loads")
-            try:
-                self._load(entry, folder, limits)
-            except PeerFailed as error:
-                self._drop(entry.contender, error, folder.name)
+        # All start before any loads: one core each. What follows takes all cores, and two at once
+        # would only wait for each other's threads.
+        self._roster.begin(contenders, folder.name)
+        for name in self._roster:
+            self._say(f"{folder.name}: {name} loads")
+            self._load(name, folder, limits)
 
     @property
     def has_chosen(self) -> bool:
@@ -83,17 +66,17 @@ class Field:
         A variant that lost the last trial is not tried where that would take long: emulating a
         dtype may cost half a minute a call. Where no peer has a choice left nothing is run.
         """
-        absent = [name for name in self._entries if not self._enters(name, workload)]
+        absent = [name for name in self._roster if not self._enters(name, workload)]
         names = [
             name
-            for name in self._entries
+            for name in self._roster
             if name not in absent and not self._is_beaten(name, workload)
         ]
         if len({self._kind(name) for name in names}) == len(names):
             self._chosen = [*names, *absent]
             return
         self._say(f"{workload.model} {workload.phase} at batch {workload.batch}: trials")
-        self._pilots, self._piloted = self._speeds(names, workload, workload.pilot), workload
+        self._pilots, self._piloted = self._speeds(names, workload.pilot), workload
         best = self._fastest_of_each_kind()
         self._chosen = [*best.values(), *absent]
         for name, rate in self._pilots.items():
@@ -120,15 +103,15 @@ class Field:
         names = self._racers(workload, has_own_dtype=has_own_dtype)
         known = self._pilots if workload == self._piloted else {}
         fresh = [name for name in names if name not in known]
-        speeds = {**known, **self._speeds(fresh, workload, workload.warm)}
-        names = [name for name in names if name in self._entries]
+        speeds = {**known, **self._speeds(fresh, workload.warm)}
+        names = [name for name in names if name in self._roster]
         num_tokens = workload.tokens_for(max(speeds[name] for name in names), seconds)
 
         def measure(name: str, number: int) -> float:
-            return self._rate(name, workload, lambda at: workload.rate(at, number, num_tokens))
+            return self._rate(name, lambda at: workload.rate(at, number, num_tokens))
 
         rates = interleave(names, measure, num_rounds=num_rounds, may_go_on=may_go_on)
-        self._note(workload, {n: rates[n] for n in names if n in self._entries}, num_rounds)
+        self._note(workload, {n: rates[n] for n in names if n in self._roster}, num_rounds)
 
     def __enter__(self) -> Self:
         return self
@@ -139,22 +122,25 @@ class Field:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        self._roster.__exit__(kind, error, trace)
 
-    def _load(self, entry: _Entry, folder: Path, limits: Mapping[str, int]) -> None:
-        contender, driver = entry
-        version = driver.call(
-            "load", timeout_s=LOAD_TIMEOUT_S, model=str(folder), dtype=contender.dtype, **limits
+    def _load(self, name: str, folder: Path, limits: Mapping[str, int]) -> None:
+        contender = self._roster[name]
+        version = self._roster.ask(
+            name,
+            lambda driver: driver.call(
+                "load", timeout_s=LOAD_TIMEOUT_S, model=str(folder), dtype=contender.dtype, **limits
+            ),
         )
         if version:
             self._findings.versions[contender.kind] = version
 
     def _enters(self, name: str, workload: Workload) -> bool:
-        max_batch = self._entries[name].contender.max_batch
+        max_batch = self._roster[name].max_batch
         return max_batch is None or workload.batch <= max_batch
 
     def _is_beaten(self, name: str, workload: Workload) -> bool:
-        rivals = [one for one in self._chosen if one in self._entries and one != name]
+        rivals = [one for one in self._chosen if one in self._roster and one != name]
         has_rival = self._kind(name) in map(self._kind, rivals)
         if name in self._chosen or name not in self._lost or not has_rival:
             return False
@@ -163,28 +149,20 @@ class Field:
     def _racers(self, workload: Workload, *, has_own_dtype: bool) -> list[str]:
         return [
             name
-            for name, (contender, _) in self._entries.items()
+            for name in self._roster
             if self._enters(name, workload)
-            and (name in self._chosen or (has_own_dtype and contender.dtype == OWN_DTYPE))
+            and (name in self._chosen or (has_own_dtype and self._roster[name].dtype == OWN_DTYPE))
         ]
 
-    def _rate(self, name: str, workload: Workload, measure: Callable[[Driver], float]) -> float:
+    def _rate(self, name: str, measure: Callable[[Driver], float]) -> float:
         """What is measured; no number from a contender that has left, or leaves now."""
-        if name not in self._entries:
-            return math.nan
-        contender, driver = self._entries[name]
-        try:
-            return measure(driver)
-        except PeerFailed as error:
-            self._drop(contender, error, workload.model)
-            return math.nan
+        rate = self._roster.ask(name, measure)
+        return math.nan if rate is None else rate
 
-    def _speeds(
-        self, names: Sequence[str], workload: Workload, measure: Callable[[Driver], float]
-    ) -> dict[str, float]:
+    def _speeds(self, names: Sequence[str], measure: Callable[[Driver], float]) -> dict[str, float]:
         """Of those that stay in the field."""
-        rates = {name: self._rate(name, workload, measure) for name in names}
-        return {name: rate for name, rate in rates.items() if name in self._entries}
+        rates = {name: self._rate(name, measure) for name in names}
+        return {name: rate for name, rate in rates.items() if name in self._roster}
 
     def _fastest_of_each_kind(self) -> dict[str, str]:
         """Names by kind."""
@@ -192,7 +170,7 @@ class Field:
         return {self._kind(name): name for name in names}
 
     def _kind(self, name: str) -> str:
-        return self._entries[name].contender.kind
+        return self._roster[name].kind
 
     def _note(self, workload: Workload, rates: Mapping[str, list[float]], num_asked: int) -> None:
         """Of each kind its fastest variant gives the figures; a variant in the checkpoint's own
@@ -200,7 +178,7 @@ class Field:
         by_speed = sorted(rates, key=lambda name: statistics.median(rates[name]))
         fastest = {self._kind(name): name for name in by_speed}
         for name, values in rates.items():
-            contender = self._entries[name].contender
+            contender = self._roster[name]
             self._note_row(workload, name, values, num_rounds=len(values))
             labels = [contender.kind] if fastest[contender.kind] == name else []
             if contender.dtype == OWN_DTYPE:
@@ -245,11 +223,3 @@ class Field:
                 "fastest": max(rates),
             }
         )
-
-    def _drop(self, contender: Contender, error: PeerFailed, model: str) -> None:
-        if contender.kind == OURS:
-            raise error
-        self._findings.missing.append(f"{contender.name} on {model}: {error}")
-        entry = self._entries.pop(contender.name, None)
-        if entry is not None:
-            entry.driver.close()

@@ -150,7 +150,7 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on(drivers: Drivers, fails
     findings = race(drivers)
     assert findings.figures["fork8_speedup"] == 6.0
     assert "fork8_vs_vllm" not in findings.figures
-    assert findings.missing == ["vllm-float32: It broke."]
+    assert findings.missing == ["vllm-float32 on m197: It broke."]
 
 
 def test_our_own_failure_is_raised(drivers: Drivers) -> None:

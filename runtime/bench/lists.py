@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from weft.programs import gen, hogwild, program
 from weft.programs.generate import GenOptions
@@ -113,14 +113,14 @@ def recorded_lists(file: Path, num: int) -> list[SumList]:
     return [_recorded(one) for one in found[:num]]
 
 
-def _recorded(problem: Mapping[str, list[dict[str, str]]]) -> SumList:
+def _recorded(problem: Mapping[str, Any]) -> SumList:
     system, user = problem["messages"][:2]
     asked = "\n".join(user["content"].splitlines()[:NUM_ITEMS])
     messages = (
         Message(role="system", content=system["content"]),
         Message(role="user", content=asked),
     )
-    lines: Sequence[str] = problem["check"]["lines"]  # type: ignore[call-overload]
+    lines: Sequence[str] = problem["check"]["lines"]
     return SumList(messages, tuple(lines[:NUM_ITEMS]))
 
 

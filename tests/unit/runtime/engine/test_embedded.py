@@ -21,7 +21,7 @@ from weft.programs.request import Request
 from weft.programs.sampling import Sampling
 from weft.runtime.engine import Engine, EngineConfig, EngineStats, open_engine
 
-CONFIG = EngineConfig(kv_bytes=1 << 20, max_running=16, max_batch_tokens=64)
+CONFIG = EngineConfig(kv_bytes=1 << 20, max_running=16, max_batch_tokens=64, stream_interval_s=0.0)
 BLOCK_BYTES = 2 * 2 * 2 * 8 * 4 * 16
 """Layers, key and value, key-value heads, head dimension, float32, tokens of one block."""
 

@@ -44,6 +44,7 @@ def config(num_blocks: int = 400, *, max_running: int = 8, max_batch: int = 16) 
         max_running=max_running,
         max_batch_tokens=max_batch,
         kv_bytes=num_blocks * block_bytes,
+        stream_interval_s=0.0,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -24,16 +25,18 @@ from weft.programs.request import Request
 from weft.programs.sampling import Sampling
 from weft.programs.tool_calls import tool_call_tag
 from weft.runtime.bench.bookings import Booking, drawn_bookings, recorded_bookings
+from weft.runtime.bench.checkpoint import M197
 from weft.runtime.bench.engine import BUNDLED
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.interleave import interleave_items, median_ratio
 from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.widened import widen
 from weft.runtime.engine import Engine, EngineConfig, open_engine
 from weft.runtime.engine.config import SpeculationMode
 from weft.runtime.executor import Run
 from weft.tools import ParsedCall, parse_tool_calls
 
-__all__ = ["bench_arguments"]
+__all__ = ["bench_arguments", "bench_widened_arguments"]
 
 NUM_BOOKINGS, NUM_WARM = 40, 4
 
@@ -55,7 +58,9 @@ WAYS: Mapping[str, _Way] = {
     "guessed_heads": _Way(HEADS, "auto"),
 }
 OPTIONS: GenOptions = {"temperature": 0.0, "max_tokens": 160}
-MODES: tuple[SpeculationMode, ...] = ("off", "auto")
+PLAIN: Mapping[str, _Way] = {name: WAYS[name] for name in ("sequential", "skeleton", "heads")}
+"""Those that a larger model has time for."""
+NUM_WIDENED = 10
 GREETING = "Hello."
 UNTRAINED = "args4_accuracy: mini has no held-out problems of this kind, so only time is measured"
 
@@ -88,6 +93,8 @@ def bench_arguments(
     *,
     folder: Path = BUNDLED,
     num: int = NUM_BOOKINGS,
+    ways: Mapping[str, _Way] = WAYS,
+    name: str = "args4",
 ) -> None:
     """Latency of calls with four independent arguments, one at a time, greedily, under the same
     schemas.
@@ -96,7 +103,7 @@ def bench_arguments(
     ``args4_skeleton_speedup`` over that of a skeleton, token by token in both. The figures
     ``args4_guessed_…`` are the same with the engine's guesses in both, which find values in the
     question. ``…_accuracy_delta_points`` is how many calls of a hundred more are right than in one
-    go; ``args4_ms_…`` are medians of a call.
+    go; ``args4_ms_…`` are medians of a call. Another ``name`` stands in the place of ``args4``.
 
     As for an agent whose tools stay the same, the tools of a call are in the cache and its question
     is not: every way and round is a tenant of its own, which has asked something else before.
@@ -104,19 +111,20 @@ def bench_arguments(
     """
     recorded = recorded_bookings(folder / "heldout" / "arguments.jsonl", num)
     bookings = recorded or drawn_bookings(options.seed, num)
-    served = {name: _Served() for name in WAYS}
+    served = {way: _Served() for way in ways}
     with asyncio.Runner() as runner:
-        engines = {mode: runner.run(_open(folder, mode, bookings)) for mode in MODES}
+        modes = dict.fromkeys(way.speculation for way in ways.values())
+        engines = {mode: runner.run(_open(folder, mode, bookings, ways)) for mode in modes}
 
-        def measure(name: str, number: int, item: int) -> float:
+        def measure(label: str, number: int, item: int) -> float:
             if item == 0:
-                options.say(f"parallel: four arguments, {name}, round {number + 1}")
-            way, tenant = WAYS[name], f"{name}-{number}"
+                options.say(f"parallel: {name}, {label}, round {number + 1}")
+            way, tenant = ways[label], f"{label}-{number}"
             call = _measure(engines[way.speculation], bookings[item], tenant, way.form)
-            return served[name].note(item, bookings[item], *runner.run(call))
+            return served[label].note(item, bookings[item], *runner.run(call))
 
         seconds = interleave_items(
-            list(WAYS),
+            list(ways),
             measure,
             num_items=len(bookings),
             num_rounds=options.rounds,
@@ -124,17 +132,36 @@ def bench_arguments(
         )
         for engine in engines.values():
             runner.run(engine.close())
-    _note(findings, seconds, served, options.rounds)
+    _note(findings, name, seconds, served, options.rounds)
     if recorded:
-        _note_accuracy(findings, served, len(bookings))
+        _note_accuracy(findings, name, served, len(bookings))
     else:
         findings.missing.append(UNTRAINED)
 
 
-async def _open(folder: Path, mode: SpeculationMode, bookings: Sequence[Booking]) -> Engine:
+def bench_widened_arguments(findings: Findings, options: BenchOptions, until: float) -> None:
+    """``bench_arguments`` on the bundled model widened to 195M parameters, which says what that
+    model says at the cost of one that people run: figures ``args4_widened_…``."""
+    with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
+        wide = widen(BUNDLED, Path(place) / "mini-195m", M197, seed=options.seed)
+        (wide / "heldout").symlink_to(BUNDLED / "heldout")
+        bench_arguments(
+            findings,
+            options,
+            until,
+            folder=wide,
+            num=NUM_WIDENED,
+            ways=PLAIN,
+            name="args4_widened",
+        )
+
+
+async def _open(
+    folder: Path, mode: SpeculationMode, bookings: Sequence[Booking], ways: Mapping[str, _Way]
+) -> Engine:
     """An engine with every grammar compiled that ways of the ``mode`` need."""
     engine = await open_engine(str(folder), config=EngineConfig(speculation=mode))
-    for way in WAYS.values():
+    for way in ways.values():
         if way.speculation == mode:
             await _warm(engine, bookings, way.form)
     return engine
@@ -215,24 +242,26 @@ def _grammars(booking: Booking, form: HeadForm | None) -> list[GrammarSpec | Non
 
 def _note(
     findings: Findings,
+    name: str,
     seconds: Mapping[str, Sequence[float]],
     served: Mapping[str, _Served],
     num_asked: int,
 ) -> None:
     num_rounds = len(seconds["sequential"])
 
-    def note(name: str, value: float) -> None:
-        findings.note(f"args4_{name}", value, num_rounds=num_rounds, num_asked=num_asked)
+    def note(what: str, value: float) -> None:
+        findings.note(f"{name}_{what}", value, num_rounds=num_rounds, num_asked=num_asked)
 
     for prefix in ("", "guessed_"):
         whole = f"{prefix}sequential"
-        note(f"{prefix}speedup", median_ratio(seconds, whole, f"{prefix}heads"))
-        note(f"{prefix}skeleton_speedup", median_ratio(seconds, whole, f"{prefix}skeleton"))
-    for name, one in served.items():
-        note(f"ms_{name}", 1e3 * statistics.median(one.latencies))
+        if whole in seconds:
+            note(f"{prefix}speedup", median_ratio(seconds, whole, f"{prefix}heads"))
+            note(f"{prefix}skeleton_speedup", median_ratio(seconds, whole, f"{prefix}skeleton"))
+    for way, one in served.items():
+        note(f"ms_{way}", 1e3 * statistics.median(one.latencies))
         findings.rows.append(
             {
-                "what": f"four arguments, {name}",
+                "what": f"{name}, {way}",
                 "num_rounds": num_rounds,
                 "num_calls": len(one.latencies),
                 "median_ms": 1e3 * statistics.median(one.latencies),
@@ -244,10 +273,10 @@ def _note(
         )
 
 
-def _note_accuracy(findings: Findings, served: Mapping[str, _Served], num: int) -> None:
-    points = {name: 100.0 * len(one.right) / num for name, one in served.items()}
+def _note_accuracy(findings: Findings, name: str, served: Mapping[str, _Served], num: int) -> None:
+    points = {way: 100.0 * len(one.right) / num for way, one in served.items()}
     figures = findings.figures
-    figures["args4_accuracy_delta_points"] = points["heads"] - points["sequential"]
-    figures["args4_skeleton_accuracy_delta_points"] = points["skeleton"] - points["sequential"]
-    for name, value in points.items():
-        figures[f"args4_accuracy_points_{name}"] = value
+    for what, way in (("accuracy", "heads"), ("skeleton_accuracy", "skeleton")):
+        figures[f"{name}_{what}_delta_points"] = points[way] - points["sequential"]
+    for way, value in points.items():
+        figures[f"{name}_accuracy_points_{way}"] = value

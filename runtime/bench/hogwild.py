@@ -14,8 +14,9 @@ from weft.runtime.bench.checkpoint import M197, write_checkpoint
 from weft.runtime.bench.engine import BUNDLED
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.interleave import interleave, median_ratio
-from weft.runtime.bench.lists import bench_lists
+from weft.runtime.bench.lists import SEEING, bench_lists
 from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.widened import widen
 from weft.runtime.engine import EngineConfig, open_engine
 from weft.runtime.executor import Run
 
@@ -23,18 +24,32 @@ __all__ = ["bench_hogwild", "bench_rates"]
 
 PROMPT, WRITTEN = 1024, 128
 """Tokens before the lanes, and of each lane."""
+NUM_WIDENED, WIDENED_S = 6, 60.0
+"""Lists of the widened model, and the seconds after which no further round of them begins."""
 LANES: Mapping[str, int] = {"lanes1": 1, "lanes2": 2, "lanes4": 4}
 
 
 def bench_hogwild(options: BenchOptions) -> Findings:
     """Figures ``lanes…``: tokens per second of teams on a random model of 197M parameters, see
     ``bench_rates``. Figures ``list8_…``: lists of sums that the bundled model's lanes share, see
-    ``bench_lists``."""
+    ``bench_lists``; ``list8_widened_…``: that model widened to 195M parameters, which says what it
+    says at the cost of a model that people run."""
     findings = Findings()
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         folder = write_checkpoint(Path(place) / "m197", M197, seed=options.seed)
         bench_rates(findings, options, folder=folder)
-    bench_lists(findings, options, folder=BUNDLED)
+        bench_lists(findings, options, folder=BUNDLED)
+        wide = widen(BUNDLED, Path(place) / "mini-195m", M197, seed=options.seed)
+        (wide / "heldout").symlink_to(BUNDLED / "heldout")
+        bench_lists(
+            findings,
+            options,
+            folder=wide,
+            num=NUM_WIDENED,
+            ways=SEEING,
+            name="list8_widened",
+            limit_s=WIDENED_S,
+        )
     return findings
 
 

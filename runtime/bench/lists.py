@@ -21,9 +21,9 @@ from weft.runtime.bench.options import BenchOptions
 from weft.runtime.engine import Engine, EngineConfig, open_engine
 from weft.runtime.executor import Run
 
-__all__ = ["SumList", "bench_lists", "recorded_lists"]
+__all__ = ["SEEING", "SumList", "bench_lists", "recorded_lists"]
 
-NUM_ITEMS, NUM_LISTS = 8, 40
+NUM_ITEMS, NUM_LISTS, NUM_WARM = 8, 40, 2
 LANE_TOKENS = 400
 OPTIONS: GenOptions = {"temperature": 0.0, "max_tokens": 380}
 
@@ -65,43 +65,56 @@ class _Served:
     """Of every list, until the last lane had ended."""
 
 
+SEEING: Mapping[str, _Way] = {name: WAYS[name] for name in ("lanes1", "lanes2", "lanes4")}
+"""Those that a larger model has time for."""
+
+
 def bench_lists(
-    findings: Findings, options: BenchOptions, *, folder: Path, num: int = NUM_LISTS
+    findings: Findings,
+    options: BenchOptions,
+    *,
+    folder: Path,
+    num: int = NUM_LISTS,
+    ways: Mapping[str, _Way] = WAYS,
+    name: str = "list8",
+    limit_s: float | None = None,
 ) -> None:
     """Time to all answers of lists of 8, one list at a time, greedily, prompts always computed.
 
     Figures: ``list8_lanes2_time_ratio`` and ``list8_lanes4_time_ratio`` are times over that of
     one lane; ``list8_accuracy_delta_points`` is how many items of a hundred fewer or more are
     right with as many lanes as differ most; ``list8_blind2_…`` and ``list8_blind4_…`` are lanes
-    that do not see each other.
+    that do not see each other. Another ``name`` stands in the place of ``list8``. No round but the
+    first begins after ``limit_s``.
     """
     lists = recorded_lists(folder / "heldout" / "lists.jsonl", num)
     if not lists:
-        findings.missing.append("list8: the model has no held-out lists")
+        findings.missing.append(f"{name}: the model has no held-out lists")
         return
-    served = {name: _Served() for name in WAYS}
-    deadline = time.monotonic() + options.limit_s
+    served = {way: _Served() for way in ways}
+    deadline = time.monotonic() + (options.limit_s if limit_s is None else limit_s)
     with asyncio.Runner() as runner:
         config = EngineConfig(has_prefix_cache=False)
         engine = runner.run(open_engine(str(folder), config=config, seed=options.seed))
 
-        def measure(name: str, number: int, item: int) -> float:
+        def measure(way: str, number: int, item: int) -> float:
             if item == 0:
-                options.say(f"hogwild: lists of {NUM_ITEMS}, {name}, round {number + 1}")
-            return runner.run(_measure(engine, lists[item], item, WAYS[name], served[name]))
+                options.say(f"hogwild: {name}, {way}, round {number + 1}")
+            return runner.run(_measure(engine, lists[item], item, ways[way], served[way]))
 
-        for name in WAYS:
-            for one in lists[:4]:
-                runner.run(_measure(engine, one, 0, WAYS[name], _Served()))
+        for way in ways:
+            for one in lists[:NUM_WARM]:
+                runner.run(_measure(engine, one, 0, ways[way], _Served()))
         seconds = interleave_items(
-            list(WAYS),
+            list(ways),
             measure,
             num_items=len(lists),
             num_rounds=options.rounds,
             may_go_on=lambda: time.monotonic() < deadline,
         )
         runner.run(engine.close())
-    _note(findings, seconds, served, num_asked=options.rounds, num_items=len(lists) * NUM_ITEMS)
+    notes = _Notes(findings, name, len(seconds["lanes1"]), options.rounds)
+    _note(notes, seconds, served, num_items=len(lists) * NUM_ITEMS)
 
 
 def recorded_lists(file: Path, num: int) -> list[SumList]:
@@ -159,32 +172,45 @@ def _judge(one: SumList, texts: Sequence[str]) -> tuple[int, int]:
     return num_right, num_repeated
 
 
+class _Notes(NamedTuple):
+    """Where figures go."""
+
+    findings: Findings
+    name: str
+    num_rounds: int
+    num_asked: int
+
+    def note(self, what: str, value: float) -> None:
+        self.findings.note(
+            f"{self.name}_{what}", value, num_rounds=self.num_rounds, num_asked=self.num_asked
+        )
+
+
 def _note(
-    findings: Findings,
+    notes: _Notes,
     seconds: Mapping[str, Sequence[float]],
     served: Mapping[str, _Served],
     *,
-    num_asked: int,
     num_items: int,
 ) -> None:
-    num_rounds = len(seconds["lanes1"])
-    num_right = {name: sum(one.right.values()) for name, one in served.items()}
-    points = {name: 100.0 * right / num_items for name, right in num_right.items()}
-    for name in ("lanes2", "lanes4", "blind2", "blind4", "alone"):
-        ratio = median_ratio(seconds, name, "lanes1")
-        findings.note(f"list8_{name}_time_ratio", ratio, num_rounds=num_rounds, num_asked=num_asked)
-    deltas = [points[name] - points["lanes1"] for name in ("lanes2", "lanes4")]
-    findings.figures["list8_accuracy_delta_points"] = max(deltas, key=abs)
-    for name, one in served.items():
-        findings.figures[f"list8_accuracy_points_{name}"] = points[name]
-        findings.rows.append(
+    figures, num_lists = notes.findings.figures, num_items // NUM_ITEMS
+    num_right = {way: sum(one.right.values()) for way, one in served.items()}
+    points = {way: 100.0 * right / num_items for way, right in num_right.items()}
+    for way in served:
+        if way != "lanes1":
+            notes.note(f"{way}_time_ratio", median_ratio(seconds, way, "lanes1"))
+    deltas = [points[way] - points["lanes1"] for way in ("lanes2", "lanes4")]
+    figures[f"{notes.name}_accuracy_delta_points"] = max(deltas, key=abs)
+    for way, one in served.items():
+        figures[f"{notes.name}_accuracy_points_{way}"] = points[way]
+        notes.findings.rows.append(
             {
-                "what": f"lists of {NUM_ITEMS}, {name}",
-                "num_rounds": num_rounds,
-                "num_lists": num_items // NUM_ITEMS,
+                "what": f"{notes.name}, {way}",
+                "num_rounds": notes.num_rounds,
+                "num_lists": num_lists,
                 "median_ms": 1e3 * statistics.median(one.seconds),
                 "num_items": num_items,
-                "num_right": num_right[name],
+                "num_right": num_right[way],
                 "num_repeated": sum(one.repeated.values()),
             }
         )

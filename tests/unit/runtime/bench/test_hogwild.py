@@ -73,7 +73,7 @@ def test_items_are_right_when_one_line_says_so(
     assert figures["list8_accuracy_points_alone"] == 87.5
     assert figures["list8_accuracy_delta_points"] == -12.5
     rows = {row["what"]: row for row in findings.rows}
-    assert rows["lists of 8, lanes4"]["num_repeated"] == 2
+    assert rows["list8, lanes4"]["num_repeated"] == 2
     assert findings.basis["list8_lanes2_time_ratio"].num_rounds == 2
 
 

@@ -113,7 +113,7 @@ def bench_arguments(
     bookings = recorded or drawn_bookings(options.seed, num)
     served = {way: _Served() for way in ways}
     with asyncio.Runner() as runner:
-        modes = dict.fromkeys(way.speculation for way in ways.values())
+        modes: set[SpeculationMode] = {way.speculation for way in ways.values()}
         engines = {mode: runner.run(_open(folder, mode, bookings, ways)) for mode in modes}
 
         def measure(label: str, number: int, item: int) -> float:

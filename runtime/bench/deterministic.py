@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 from weft.runtime.bench.contender import Contender, own_environment, start
@@ -45,7 +46,7 @@ def bench_deterministic(options: BenchOptions) -> Findings:
 
 
 def _bench_model(findings: Findings, folder: Path, options: BenchOptions, deadline: float) -> None:
-    with Field(findings, start=start, say=options.say) as field:
+    with closing(Field(findings, start=start, say=options.say)) as field:
         field.load(
             [_contender(DETERMINISTIC, "torch-deterministic"), _contender(DEFAULT, "torch")],
             folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from weft.runtime.bench.checkpoint import M197, MINI_LIKE, QWEN3_1B7, Shape, write_checkpoint
@@ -131,7 +132,7 @@ def _bench_model(
 ) -> None:
     """The workloads chosen, on one model. The first round of each is measured even if its share
     of the time is over, until the deadline is long past."""
-    with Field(findings, start=start, say=options.say) as field:
+    with closing(Field(findings, start=start, say=options.say)) as field:
         max_context = GPU_MAX_CONTEXT if name in GPU_MODELS else MAX_CONTEXT
         field.load(
             contenders, folder, max_context=max_context, max_batch=MAX_BATCH, seed=options.seed

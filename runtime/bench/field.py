@@ -6,8 +6,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from weft.runtime.bench.contender import Contender
 from weft.runtime.bench.driver import Driver
@@ -113,16 +111,9 @@ class Field:
         rates = interleave(names, measure, num_rounds=num_rounds, may_go_on=may_go_on)
         self._note(workload, {n: rates[n] for n in names if n in self._roster}, num_rounds)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._roster.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close every driver."""
+        self._roster.close()
 
     def _load(self, name: str, folder: Path, limits: Mapping[str, int]) -> None:
         contender = self._roster[name]

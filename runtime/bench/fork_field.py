@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from weft.runtime.bench.contender import Contender
 from weft.runtime.bench.driver import Driver
@@ -100,13 +98,6 @@ class ForkField:
         )
         return None if answer is None else Took(**answer)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._roster.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close every driver."""
+        self._roster.close()

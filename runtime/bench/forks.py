@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def race_forks(
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """The bench on the model in ``folder``; ``until`` is of ``clock``."""
-    with ForkField(findings, options, start) as field:
+    with closing(ForkField(findings, options, start)) as field:
         field.load(contenders, folder)
         if not field.sees_branches:
             findings.missing.append("fork8: the model's path here does not join branches")

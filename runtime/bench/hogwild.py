@@ -40,7 +40,6 @@ def bench_hogwild(options: BenchOptions) -> Findings:
         bench_rates(findings, options, folder=folder)
         bench_lists(findings, options, folder=BUNDLED)
         wide = widen(BUNDLED, Path(place) / "mini-195m", M197, seed=options.seed)
-        (wide / "heldout").symlink_to(BUNDLED / "heldout")
         bench_lists(
             findings,
             options,

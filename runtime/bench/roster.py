@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 from weft.errors import PeerFailed
 from weft.runtime.bench.contender import Contender
@@ -24,7 +23,7 @@ class _Entry(NamedTuple):
 
 class Roster:
     """Contenders by name. A peer that fails is named and leaves; weft's own failure is raised.
-    Leaving the context closes every driver."""
+    ``close`` it in the end."""
 
     def __init__(
         self,
@@ -77,15 +76,8 @@ class Roster:
         """Names of those that are in now."""
         return iter(tuple(self._entries))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close every driver."""
         self._stack.close()
 
     def _drop(self, contender: Contender, error: PeerFailed) -> None:

@@ -24,7 +24,7 @@ from weft.runtime.bench.checkpoint import Shape
 
 __all__ = ["widen"]
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, HELDOUT = "model.safetensors", "config.json", "heldout"
 NOISE = 0.02
 """Standard deviation of the weights whose results are thrown away."""
 MODEL_TYPE = "qwen3"
@@ -42,8 +42,9 @@ class _Times(NamedTuple):
 
 def widen(source: Path, folder: Path, shape: Shape, *, seed: int) -> Path:
     """Write the checkpoint in ``source`` into ``folder`` in ``shape`` and return the folder: the
-    same function of tokens, from as many weights as the shape has. Vocabulary, context, dtype
-    and tokenizer stay the source's; ``seed`` decides the weights whose results are thrown away.
+    same function of tokens, from as many weights as the shape has. Vocabulary, context, dtype,
+    tokenizer and held-out problems stay the source's; ``seed`` decides the weights whose results
+    are thrown away.
 
     Raises InvalidRequest unless the source is a Qwen3 with tied embeddings in one file, with
     heads of the same dimension, whose every part fits a power of two times into the shape.
@@ -61,6 +62,8 @@ def widen(source: Path, folder: Path, shape: Shape, *, seed: int) -> Path:
     folder.mkdir(parents=True)
     for file in source.glob("*.json"):
         shutil.copy(file, folder)
+    if (source / HELDOUT).exists():
+        shutil.copytree(source / HELDOUT, folder / HELDOUT)
     (folder / CONFIG).write_text(json.dumps(_config(config, shape)), encoding="utf-8")
     stored = {name: weight.contiguous() for name, weight in wide.items()}
     library.save_file(stored, folder / WEIGHTS, metadata={"format": "pt"})

@@ -146,11 +146,11 @@ class Desk:
 
     def deliver(self, *, is_last: bool) -> None:
         """Send what was gathered. ``is_last``: nothing more comes before the next letter."""
-        if self._held and (is_last or self._clock() - self._sent_s >= self._interval_s):
+        if self._held and ((now := self._clock()) - self._sent_s >= self._interval_s or is_last):
             for sequence in self._held:
                 self._take(sequence)
             self._held.clear()
-            self._sent_s = self._clock()
+            self._sent_s = now
         if not self._deltas and not self._errors:
             return
         deliveries = [

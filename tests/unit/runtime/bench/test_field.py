@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -46,7 +47,7 @@ def race(started: Field, workload: Workload = DECODE, *, has_own_dtype: bool = F
 def run(drivers: dict[str, FakeDriver], *, has_own_dtype: bool = False) -> Findings:
     """Load them all, try them and race one workload."""
     findings = Findings()
-    with field(findings, drivers) as started:
+    with closing(field(findings, drivers)) as started:
         started.load([WEFT, HALF, WHOLE], Path("mini"), seed=0)
         started.choose(DECODE)
         race(started, has_own_dtype=has_own_dtype)
@@ -95,7 +96,7 @@ def test_an_own_dtype_that_is_the_fastest_gives_both_figures() -> None:
 
 def test_a_race_cut_short_is_marked() -> None:
     findings = Findings()
-    with field(findings, drivers()) as started:
+    with closing(field(findings, drivers())) as started:
         started.load([WEFT, WHOLE], Path("mini"), seed=0)
         started.choose(DECODE)
         started.race(DECODE, num_rounds=3, seconds=0.1, may_go_on=lambda: False)
@@ -105,7 +106,7 @@ def test_a_race_cut_short_is_marked() -> None:
 
 def test_later_workloads_race_whom_an_earlier_one_chose_and_warm_up_once() -> None:
     started, other = drivers(half_s=0.005), replace(DECODE, batch=3)
-    with field(Findings(), started) as running:
+    with closing(field(Findings(), started)) as running:
         running.load([WEFT, HALF, WHOLE], Path("mini"), seed=0)
         running.choose(DECODE)
         num_before = {name: driver.num_calls for name, driver in started.items()}
@@ -119,7 +120,7 @@ def test_a_variant_that_lost_is_tried_anew_only_where_that_is_cheap(
     batch: int, is_tried: bool
 ) -> None:
     started, findings = drivers(half_s=0.08), Findings()
-    with field(findings, started) as running:
+    with closing(field(findings, started)) as running:
         running.load([WEFT, HALF, WHOLE], Path("mini"), seed=0)
         running.choose(DECODE)
         started["peer-bfloat16"].step_s = 0.01  # with more rows it is the better one
@@ -132,7 +133,7 @@ def test_a_variant_that_lost_is_tried_anew_only_where_that_is_cheap(
 
 def test_a_variant_that_lost_races_when_the_one_that_won_has_left() -> None:
     started, findings = drivers(half_s=0.08), Findings()
-    with field(findings, started) as running:
+    with closing(field(findings, started)) as running:
         running.load([WEFT, HALF, WHOLE], Path("mini"), seed=0)
         running.choose(DECODE)
         started["peer-float32"].fails_at = 0
@@ -146,7 +147,7 @@ def test_a_variant_that_lost_races_when_the_one_that_won_has_left() -> None:
 def test_a_contender_is_left_out_only_where_the_batch_is_larger_than_it_takes() -> None:
     started = {"weft": FakeDriver("weft", 0.01), "bound": FakeDriver("bound", 0.005)}
     findings = Findings()
-    with field(findings, started) as running:
+    with closing(field(findings, started)) as running:
         bound = Contender(kind="bound", script="", dtype="auto", max_batch=1)
         running.load([WEFT, bound], Path("mini"), seed=0)
         running.choose(DECODE)

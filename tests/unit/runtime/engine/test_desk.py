@@ -96,8 +96,8 @@ def test_an_interval_must_be_a_time(interval_s: float) -> None:
 
 
 def test_one_block_more_is_not_waited_for(runner: ModelRunner) -> None:
-    """A prompt waits for one that begins alike and is being computed, but not where most of what
-    they share is there already."""
+    """A prompt waits for one that begins alike and is being computed, but not for one block more
+    than some that are there already."""
     rng = random.Random(3)
     start = tokens(rng, 16)
     engine = Ticking(runner, CONFIG)

@@ -156,8 +156,7 @@ async def test_streamed_text_is_the_decoded_text(tiny_checkpoint: Path) -> None:
 
 
 async def test_deltas_gather_as_asked(tiny_checkpoint: Path) -> None:
-    config = replace(CONFIG, speculation="off", stream_interval_s=0.0)
-    async with opened(tiny_checkpoint, config) as engine:
+    async with opened(tiny_checkpoint, replace(CONFIG, speculation="off")) as engine:
         for every, sizes in [(1, [1] * 7), (3, [3, 3, 1]), (0, [7])]:
             asked = Request(request_id="d", prompt=(4, 5), sampling=greedy(7), stream_every=every)
             got = [len(delta.token_ids) async for delta in engine.submit(asked)]

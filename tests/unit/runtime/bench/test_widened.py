@@ -82,6 +82,7 @@ def _loud(folder: Path) -> Path:
 @pytest.mark.slow
 def test_mini_says_the_same_in_the_size_of_m197(tmp_path: Path) -> None:
     wide = widen(BUNDLED, tmp_path / "wide", M197, seed=0)
+    assert len(list((wide / "heldout").iterdir())) == len(list((BUNDLED / "heldout").iterdir())) > 0
     weights = load_file(wide / "model.safetensors")
     assert round(sum(weight.numel() for weight in weights.values()) / 1e6) == 195
     assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}

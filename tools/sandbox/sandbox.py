@@ -1,0 +1,146 @@
+"""Commands that run where they can reach nothing but one folder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from weft.errors import InvalidRequest, SandboxUnavailable
+from weft.tools.sandbox.cgroups import Cgroups
+from weft.tools.sandbox.frames import pack
+from weft.tools.sandbox.limits import SandboxLimits
+from weft.tools.sandbox.owner import hand_over, session_uid
+from weft.tools.sandbox.report import SandboxLevel, SandboxReport
+from weft.tools.sandbox.result import SandboxResult, read_result
+from weft.tools.sandbox.session import LauncherSession
+from weft.tools.sandbox.wrapping import wrap
+
+__all__ = ["Sandbox"]
+
+WRAPPER_SPEAKS = b"bwrap: "
+EXEC_FAILED = b"bwrap: execvp "
+
+
+class Sandbox:
+    """Runs commands in one workspace, each confined as the report's level says.
+
+    A command sees the system's programs read-only, an empty /tmp of its own, and the workspace as
+    its current folder (/ws under bubblewrap): no network, no other file, no other process, and
+    nothing of this process's environment. What it leaves running is killed when it ends.
+
+    Calls may overlap; each then has a launcher of its own, kept for the next call. Leaving the
+    context ends all of them, and the calls that still run raise SandboxUnavailable.
+    """
+
+    def __init__(self, report: SandboxReport, workspace: Path, limits: SandboxLimits) -> None:
+        self._report = report
+        self._workspace = workspace
+        self._limits = limits
+        self._uid = session_uid(workspace)
+        self._idle: list[LauncherSession] = []
+        self._all: set[LauncherSession] = set()
+        self._is_closed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, report: SandboxReport, workspace: Path, limits: SandboxLimits
+    ) -> AsyncIterator[Sandbox]:
+        """A sandbox for the length of the context.
+
+        Run by root, the workspace and all in it are given to an unprivileged user, who runs the
+        commands. Raises SandboxUnavailable where the level is ``none``, InvalidRequest for a
+        workspace that is not an absolute path of a folder.
+        """
+        if report.level == SandboxLevel.NONE:
+            raise SandboxUnavailable(
+                "This machine cannot confine commands, so none is run.",
+                remedy=" ".join(report.reasons),
+            )
+        if not workspace.is_absolute() or workspace.is_symlink() or not workspace.is_dir():
+            raise InvalidRequest(
+                f"The workspace is {str(workspace)!r}.",
+                remedy="Give the absolute path of a folder, not of a link.",
+            )
+        sandbox = cls(report, workspace, limits)
+        if sandbox._uid is not None:
+            hand_over(workspace, sandbox._uid)
+        try:
+            sandbox._idle.append(await sandbox._start())
+            yield sandbox
+        finally:
+            await sandbox._close()
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        limits: SandboxLimits | None = None,
+    ) -> SandboxResult:
+        """Run a command to its end, or to its first limit.
+
+        ``env`` is added to a minimal environment; ``limits`` replace the sandbox's. A cancelled
+        call returns once every process of the command is dead. Raises InvalidRequest for a
+        command that cannot be passed on, SandboxUnavailable where confining it failed.
+        """
+        _check(argv, env or {})
+        limits = limits or self._limits
+        session = self._idle.pop() if self._idle else await self._start()
+        is_done = False
+        try:
+            task = wrap(self._report, session.workspace, argv, env or {}, limits)
+            answer = await session.ask(pack(task.head, task.body + stdin))
+            is_done = True
+        finally:
+            if is_done and not self._is_closed:
+                self._idle.append(session)
+            else:
+                self._all.discard(session)
+                await session.close()
+        if "error" in answer.head:
+            raise _refused(answer.head["error"])
+        result = read_result(answer.head, answer.body, limits, self._cgroups())
+        if _is_wrapper_failure(result):
+            raise _refused(result.stderr.decode(errors="replace").strip())
+        return result
+
+    def _cgroups(self) -> Cgroups | None:
+        return self._report.cgroups if self._report.level == SandboxLevel.FULL else None
+
+    async def _start(self) -> LauncherSession:
+        if self._is_closed:
+            raise SandboxUnavailable("The sandbox is closed.", remedy="Open it again.")
+        session = await LauncherSession.start(self._workspace, self._uid)
+        self._all.add(session)
+        return session
+
+    async def _close(self) -> None:
+        self._is_closed = True
+        self._idle.clear()
+        sessions, self._all = self._all, set()
+        await asyncio.gather(*(session.close() for session in sessions))
+
+
+def _check(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    if not argv:
+        raise InvalidRequest("The command is empty.", remedy="Name a program.")
+    words = [*argv, *env, *env.values()]
+    if any("\0" in word for word in words) or any("=" in name or not name for name in env):
+        raise InvalidRequest(
+            f"The command {list(argv)!r} or its environment cannot be passed to a program.",
+            remedy="No text may hold a zero character, no variable's name an equals sign.",
+        )
+
+
+def _refused(why: str) -> SandboxUnavailable:
+    return SandboxUnavailable(f"The command was not run: {why}.", remedy="See weft doctor.")
+
+
+def _is_wrapper_failure(result: SandboxResult) -> bool:
+    """bubblewrap ended before the command began; that there is no such program is a result."""
+    spoke = result.exit_code == 1 and result.stderr.startswith(WRAPPER_SPEAKS)
+    return spoke and not result.stderr.startswith(EXEC_FAILED)

@@ -1,0 +1,178 @@
+"""The system calls that sandboxed code may not make, as a seccomp filter.
+
+A denied call fails with EPERM, so the program can say what it lacked. The filter is a classic BPF
+program of 8-byte instructions, written here so that no C library is needed. It stays on for
+whatever the command starts.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import struct
+from typing import Literal, NamedTuple
+
+from weft.errors import UnsupportedFeature
+
+__all__ = ["Families", "Machine", "machine", "seccomp_filter"]
+
+Machine = Literal["x86_64", "aarch64"]
+Families = Literal["namespaced", "none"]
+
+
+class Numbers(NamedTuple):
+    """One call's number on each machine; None where the machine lacks the call."""
+
+    x86_64: int | None
+    aarch64: int | None
+
+
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+DENIED = {
+    # Other processes.
+    "ptrace": Numbers(101, 117),
+    "process_vm_readv": Numbers(310, 270),
+    "process_vm_writev": Numbers(311, 271),
+    "process_madvise": Numbers(440, 440),
+    "kcmp": Numbers(312, 272),
+    "pidfd_getfd": Numbers(438, 438),
+    # Namespaces and mounts.
+    "unshare": Numbers(272, 97),
+    "setns": Numbers(308, 268),
+    "chroot": Numbers(161, 51),
+    "pivot_root": Numbers(155, 41),
+    "mount": Numbers(165, 40),
+    "umount2": Numbers(166, 39),
+    "open_tree": Numbers(428, 428),
+    "move_mount": Numbers(429, 429),
+    "fsopen": Numbers(430, 430),
+    "fsconfig": Numbers(431, 431),
+    "fsmount": Numbers(432, 432),
+    "fspick": Numbers(433, 433),
+    "mount_setattr": Numbers(442, 442),
+    "open_tree_attr": Numbers(467, 467),
+    "name_to_handle_at": Numbers(303, 264),
+    "open_by_handle_at": Numbers(304, 265),
+    # Parts of the kernel with a long record of holes.
+    "io_uring_setup": Numbers(425, 425),
+    "io_uring_enter": Numbers(426, 426),
+    "io_uring_register": Numbers(427, 427),
+    "bpf": Numbers(321, 280),
+    "perf_event_open": Numbers(298, 241),
+    "userfaultfd": Numbers(323, 282),
+    "add_key": Numbers(248, 217),
+    "request_key": Numbers(249, 218),
+    "keyctl": Numbers(250, 219),
+    "fanotify_init": Numbers(300, 262),
+    "memfd_secret": Numbers(447, 447),
+    "modify_ldt": Numbers(154, None),
+    "vmsplice": Numbers(278, 75),
+    # The machine itself.
+    "init_module": Numbers(175, 105),
+    "finit_module": Numbers(313, 273),
+    "delete_module": Numbers(176, 106),
+    "kexec_load": Numbers(246, 104),
+    "kexec_file_load": Numbers(320, 294),
+    "reboot": Numbers(169, 142),
+    "swapon": Numbers(167, 224),
+    "swapoff": Numbers(168, 225),
+    "quotactl": Numbers(179, 60),
+    "quotactl_fd": Numbers(443, 443),
+    "acct": Numbers(163, 89),
+    "syslog": Numbers(103, 116),
+    "settimeofday": Numbers(164, 170),
+    "clock_settime": Numbers(227, 112),
+    "clock_adjtime": Numbers(305, 266),
+    "adjtimex": Numbers(159, 171),
+    "sethostname": Numbers(170, 161),
+    "setdomainname": Numbers(171, 162),
+    "vhangup": Numbers(153, 58),
+    "iopl": Numbers(172, None),
+    "ioperm": Numbers(173, None),
+}
+
+CLONE = Numbers(56, 220)
+CLONE3 = Numbers(435, 435)
+SOCKET = Numbers(41, 198)
+IOCTL = Numbers(16, 29)
+
+CLONE_NEW_ANY = 0x7E020000
+"""The namespace flags of clone: mount, cgroup, uts, ipc, user, pid, net."""
+FAMILIES: dict[Families, tuple[int, ...]] = {"namespaced": (1, 2, 10), "none": ()}
+"""AF_UNIX, AF_INET and AF_INET6 reach nothing from an empty network namespace."""
+FAKE_INPUT = (0x5412, 0x541C)
+"""TIOCSTI and TIOCLINUX: typing into the terminal that started weft."""
+X32_BIT = 0x40000000
+"""Set in the numbers of x86-64's second set of calls, which would pass by the list."""
+
+LOAD, JUMP_EQUAL, JUMP_ABOVE, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+AT_NUMBER, AT_ARCH, AT_FIRST, AT_SECOND = 0, 4, 16, 24
+ALLOW, KILL, FAIL = 0x7FFF0000, 0x80000000, 0x00050000
+
+
+def machine() -> Machine:
+    """The machine this process runs on. Raises UnsupportedFeature for one without a table."""
+    name = platform.machine()
+    if name == "x86_64" or name == "aarch64":
+        return name
+    raise UnsupportedFeature(
+        f"There is no table of system calls for the machine {name!r}.",
+        remedy="Sandboxes need x86_64 or aarch64.",
+    )
+
+
+def seccomp_filter(on: Machine, families: Families) -> bytes:
+    """The filter for a machine; ``families`` says which sockets a program may make.
+
+    ``namespaced`` is for a process with an empty network namespace, ``none`` for one without.
+    """
+    code = [
+        _op(LOAD, AT_ARCH),
+        _op(JUMP_EQUAL, AUDIT_ARCH[on], 1, 0),
+        _op(RETURN, KILL),
+        _op(LOAD, AT_NUMBER),
+    ]
+    if on == "x86_64":
+        code += [_op(JUMP_ABOVE, X32_BIT, 0, 1), _fail(errno.EPERM)]
+    for numbers in DENIED.values():
+        code += _if_call(numbers, on, [_fail(errno.EPERM)])
+    # Its flags lie in memory, where a filter cannot look; the C library falls back to clone.
+    code += _if_call(CLONE3, on, [_fail(errno.ENOSYS)])
+    code += _if_call(CLONE, on, [_op(LOAD, AT_FIRST), *_unless_bits(CLONE_NEW_ANY)])
+    code += _if_call(SOCKET, on, [_op(LOAD, AT_FIRST), *_only(FAMILIES[families])])
+    code += _if_call(IOCTL, on, [_op(LOAD, AT_SECOND), *_but(FAKE_INPUT)])
+    return b"".join([*code, _op(RETURN, ALLOW)])
+
+
+def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """One instruction; the jumps count the instructions to skip."""
+    return struct.pack("=HBBI", code, if_true, if_false, value)
+
+
+def _fail(number: int) -> bytes:
+    return _op(RETURN, FAIL | number)
+
+
+def _if_call(numbers: Numbers, on: Machine, then: list[bytes]) -> list[bytes]:
+    """``then``, which must end in a return, for one call; nothing where the machine lacks it."""
+    number = numbers.x86_64 if on == "x86_64" else numbers.aarch64
+    return [] if number is None else [_op(JUMP_EQUAL, number, 0, len(then)), *then]
+
+
+def _unless_bits(bits: int) -> list[bytes]:
+    return [_op(JUMP_ANY_BIT, bits, 0, 1), _fail(errno.EPERM), _op(RETURN, ALLOW)]
+
+
+def _only(values: tuple[int, ...]) -> list[bytes]:
+    allowed = [
+        part for value in values for part in (_op(JUMP_EQUAL, value, 0, 1), _op(RETURN, ALLOW))
+    ]
+    return [*allowed, _fail(errno.EPERM)]
+
+
+def _but(values: tuple[int, ...]) -> list[bytes]:
+    denied = [
+        part for value in values for part in (_op(JUMP_EQUAL, value, 0, 1), _fail(errno.EPERM))
+    ]
+    return [*denied, _op(RETURN, ALLOW)]

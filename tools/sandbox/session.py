@@ -1,0 +1,91 @@
+"""A running launcher, as the runner holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from weft.errors import SandboxUnavailable
+from weft.tools.sandbox.frames import PREFIX_BYTES, Frame, pack, unpack_sizes
+
+__all__ = ["LauncherSession", "hello", "launcher_command"]
+
+END_S = 1.0
+"""How long a launcher may take to end its command and itself."""
+GONE = "The process that starts sandboxed commands ended unexpectedly."
+
+
+def launcher_command() -> list[str]:
+    """The command line of a launcher."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("boot.py"))]
+
+
+def hello(workspace: Path, uid: int | None) -> bytes:
+    """The first frame: the folder, the user to become (None: stay), and who is asking."""
+    return pack({"workspace": str(workspace), "uid": uid, "runner": os.getpid()})
+
+
+class LauncherSession:
+    """One launcher process: takes one call at a time. Close it always."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.workspace = ""
+        """Where the launcher sees the workspace."""
+
+    @classmethod
+    async def start(cls, workspace: Path, uid: int | None) -> Self:
+        """Start a launcher. Raises SandboxUnavailable where it cannot work."""
+        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            *launcher_command(),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=null,
+            start_new_session=True,
+        )
+        session = cls(process)
+        try:
+            answer = await session.ask(hello(workspace, uid))
+        except BaseException:
+            await session.close()
+            raise
+        session.workspace = answer.head["workspace"]
+        return session
+
+    async def ask(self, request: bytes) -> Frame:
+        """Send a frame and wait for its answer. After a cancellation only ``close`` is allowed."""
+        sink, source = self._process.stdin, self._process.stdout
+        assert sink is not None and source is not None
+        try:
+            sink.write(request)
+            await sink.drain()
+            head_bytes, body_bytes = unpack_sizes(await source.readexactly(PREFIX_BYTES))
+            head: dict[str, Any] = json.loads(await source.readexactly(head_bytes))
+            return Frame(head, await source.readexactly(body_bytes))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise SandboxUnavailable(GONE, remedy="Open the sandbox again.") from error
+
+    async def close(self) -> None:
+        """Have the launcher kill what runs, free its cgroup, and end; returns when it has."""
+        ending = asyncio.ensure_future(self._end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending  # it ends soon, and what it frees must be free before its caller goes on
+            raise
+
+    async def _end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), END_S)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()

@@ -56,16 +56,17 @@ class Launcher:
         try:
             group.create()
             command.start(group)
-            if not command.watch():
-                return False
+            is_wanted = command.watch()
             head, body = command.outcome()
-            self._answer({**head, "readings": group.readings()}, body)
+            answer = Frame({**head, "readings": group.readings()}, body)
         except OSError as error:
-            self._answer({"error": str(error)})
+            is_wanted, answer = True, Frame({"error": str(error)}, b"")
         finally:
             command.close()
             group.remove()
-        return True
+        if is_wanted:
+            self._answer(*answer)
+        return is_wanted
 
     def _next(self) -> Frame | None:
         prefix = self._source.read(PREFIX_BYTES)

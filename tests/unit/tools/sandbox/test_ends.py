@@ -1,0 +1,262 @@
+"""Every limit, every way to end, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tools.sandbox.conftest import MIB, Opener
+from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, SandboxReport
+
+LEVELS = [SandboxLevel.FULL, SandboxLevel.BWRAP, SandboxLevel.LANDLOCK]
+GONE_S = 2.0
+
+
+def small(**changes: float) -> SandboxLimits:
+    values: dict[str, float] = {"memory_bytes": 64 * MIB, "wall_s": 10, "max_processes": 16}
+    return SandboxLimits(**(values | changes))  # type: ignore[arg-type]
+
+
+def processes(word: str) -> list[str]:
+    """The processes whose command line holds a word."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word.encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def cgroups(report: SandboxReport, launchers: list[str]) -> list[Path]:
+    """The cgroups of some launchers."""
+    bases = report.cgroups.bases if report.cgroups else ()
+    names = [f"weft-{launcher}-*" for launcher in launchers]
+    return [folder for base in bases for name in names for folder in Path(base).glob(name)]
+
+
+async def launchers() -> list[str]:
+    """The launchers that this process started."""
+    pid = os.getpid()
+    found: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += (task / "children").read_text().split()
+    return [child for child in found if b"boot.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+async def until(is_so: Callable[[], bool]) -> float:
+    """Wait until something holds; says how long it took."""
+    began = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began < GONE_S, "it took too long"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def test_memory_bomb(sandbox_at: Opener) -> None:
+    async with sandbox_at(limits=small()) as sandbox:
+        result = await sandbox.run(["/usr/bin/python3", "-ISc", "x = bytearray(1 << 28)"])
+        after = await sandbox.run(["echo", "alive"])
+    assert (result.limit, result.signal) == ("memory", signal.SIGKILL)
+    assert 60 * MIB < result.peak_memory_bytes <= 64 * MIB
+    assert "64 MiB" in result.advice and "smaller parts" in result.advice
+    assert (after.stdout, after.limit) == (b"alive\n", None)
+
+
+async def test_a_full_tmp_counts_as_memory(sandbox_at: Opener) -> None:
+    async with sandbox_at(limits=small()) as sandbox:
+        result = await sandbox.run(["sh", "-c", "head -c 80m /dev/zero > /tmp/x"])
+    assert result.exit_code != 0
+    assert result.peak_memory_bytes <= 64 * MIB
+
+
+@pytest.mark.parametrize("level", [SandboxLevel.BWRAP, SandboxLevel.LANDLOCK])
+async def test_memory_bomb_below_full(sandbox_at: Opener, level: SandboxLevel) -> None:
+    async with sandbox_at(level, small()) as sandbox:
+        result = await sandbox.run(["/usr/bin/python3", "-ISc", "x = bytearray(1 << 28)"])
+    assert b"MemoryError" in result.stderr
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_fork_bomb(sandbox_at: Opener, level: SandboxLevel) -> None:
+    bomb = "import os\nwhile True:\n try:\n  os.fork()\n except OSError:\n  pass"
+    async with sandbox_at(level, small(wall_s=0.3)) as sandbox:
+        result = await sandbox.run(["/usr/bin/python3", "-ISc", bomb])
+        assert processes("except OSError:\n  pass") == [str(os.getpid())] * 0
+    assert result.limit == "wall"
+    assert result.wall_s < 1.3
+
+
+async def test_refused_forks_are_told(sandbox_at: Opener) -> None:
+    script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; true"
+    async with sandbox_at(limits=small(max_processes=4)) as sandbox:
+        result = await sandbox.run(["sh", "-c", script])
+    assert result.limit == "processes"
+    assert "limit of 4" in result.advice
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_flood(sandbox_at: Opener, level: SandboxLevel) -> None:
+    async with sandbox_at(level, small(output_bytes=10_000)) as sandbox:
+        result = await sandbox.run(["yes"])
+    assert result.limit == "output"
+    assert result.is_truncated and len(result.stdout) == 10_000
+    assert result.wall_s < 1
+    assert "flood" in result.advice
+
+
+async def test_long_output_keeps_head_and_tail(sandbox_at: Opener) -> None:
+    async with sandbox_at(limits=small(output_bytes=1000)) as sandbox:
+        result = await sandbox.run(["seq", "1000"])
+    whole = b"".join(b"%d\n" % number for number in range(1, 1001))
+    assert result.stdout == whole[:500] + whole[-500:]
+    assert result.dropped_bytes == len(whole) - 1000
+    assert (result.limit, result.is_truncated, result.exit_code) == (None, True, 0)
+    assert str(result.dropped_bytes) in result.advice
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_wall_clock(sandbox_at: Opener, level: SandboxLevel) -> None:
+    async with sandbox_at(level) as sandbox:
+        result = await sandbox.run(["sleep", "30"], limits=small(wall_s=0.2))
+    assert (result.limit, result.signal) == ("wall", signal.SIGKILL)
+    assert 0.2 <= result.wall_s < 1.2
+    assert "0.2 s" in result.advice
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_disk(sandbox_at: Opener, level: SandboxLevel, workspace: Path) -> None:
+    limits = small(workspace_bytes=2 * MIB)
+    many = "i=0; while true; do i=$((i+1)); : > f$i; done"
+    async with sandbox_at(level, limits) as sandbox:
+        one = await sandbox.run(["sh", "-c", "head -c 9m /dev/zero > big; rm big"])
+        full = await sandbox.run(["sh", "-c", "for i in 1 2 3; do head -c 1m /dev/zero > $i; done"])
+        entries = await sandbox.run(["sh", "-c", many])
+    assert b"" == one.stdout
+    assert full.limit == "workspace"
+    assert "2 MiB" in full.advice
+    assert (entries.limit, entries.signal) == ("workspace", signal.SIGKILL)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_daemons_die_with_the_command(sandbox_at: Opener, level: SandboxLevel) -> None:
+    mark = f"6{level}.{os.getpid()}"
+    script = f"setsid -f sleep {mark}; (setsid sleep {mark} &); nohup sleep {mark} & sleep 0.05"
+    async with sandbox_at(level) as sandbox:
+        result = await sandbox.run(["sh", "-c", script])
+        assert processes(mark) == []
+    assert (result.exit_code, result.wall_s < 5) == (0, True)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_cancellation_kills_the_tree(
+    sandbox_at: Opener, level: SandboxLevel, report: SandboxReport
+) -> None:
+    mark = f"7{level}.{os.getpid()}"
+    script = f"for i in 1 2 3 4 5 6 7 8 9 10; do setsid sleep {mark} & done; sleep {mark}"
+    async with sandbox_at(level) as sandbox:
+        own = await launchers()
+        call = asyncio.create_task(sandbox.run(["sh", "-c", script]))
+        await until(lambda: len(processes(mark)) > 10)
+        assert bool(cgroups(report, own)) == (level == SandboxLevel.FULL)
+        began = time.monotonic()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert time.monotonic() - began < 1
+        assert (processes(mark), cgroups(report, own)) == ([], [])
+        after = await sandbox.run(["echo", "next"])
+    assert after.stdout == b"next\n"
+
+
+async def test_leaving_the_context_ends_calls(sandbox_at: Opener, report: SandboxReport) -> None:
+    mark = f"8.{os.getpid()}"
+    async with sandbox_at(SandboxLevel.LANDLOCK) as sandbox:
+        calls = [asyncio.create_task(sandbox.run(["sleep", mark])) for _ in range(2)]
+        await until(lambda: len(processes(mark)) >= 2)
+        assert len(own := await launchers()) == 2
+    assert (processes(mark), cgroups(report, own), await launchers()) == ([], [], [])
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result).__name__ for result in results] == ["SandboxUnavailable"] * 2
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_a_killed_runner_leaves_nothing(
+    report: SandboxReport, workspace: Path, level: SandboxLevel
+) -> None:
+    if report.level < level:
+        pytest.skip(f"no {level.name} sandbox here")
+    mark = f"9{level}.{os.getpid()}"
+    code = textwrap.dedent(f"""
+        import asyncio
+        from pathlib import Path
+        from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, probe
+        async def main():
+            report = probe().lowered(SandboxLevel({int(level)}))
+            async with Sandbox.open(report, Path({str(workspace)!r}), SandboxLimits()) as sandbox:
+                await sandbox.run(["sh", "-c", "setsid -f sleep {mark}; sleep {mark}"])
+        asyncio.run(main())
+    """)
+    paths = ":".join(path for path in sys.path if path)
+    runner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, env=os.environ | {"PYTHONPATH": paths}
+    )
+    began = time.monotonic()
+    while len([pid for pid in processes(mark) if pid != str(runner.pid)]) < 2:
+        assert time.monotonic() - began < 20 and runner.returncode is None
+        await asyncio.sleep(0.02)
+    tree = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
+    assert bool(cgroups(report, tree)) == (level == SandboxLevel.FULL)
+    runner.kill()
+    await runner.wait()
+    await until(lambda: not processes(mark) and not cgroups(report, tree))
+    await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in tree))
+    assert str(workspace) not in Path("/proc/mounts").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+async def test_fifty_calls_leave_every_count(
+    sandbox_at: Opener, report: SandboxReport, level: SandboxLevel
+) -> None:
+    async with sandbox_at(level) as sandbox:
+        await sandbox.run(["true"])
+        (launcher,) = own = await launchers()
+
+        def counts() -> tuple[int, int, int]:
+            open_files = len(os.listdir(f"/proc/{launcher}/fd"))
+            children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+            return open_files, len(children), len(cgroups(report, own))
+
+        before = counts()
+        for number in range(50):
+            result = await sandbox.run(["sh", "-c", f"setsid -f sleep 9; exit {number % 5}"])
+            assert result.exit_code == number % 5
+        assert counts() == before == (before[0], 0, 0)
+    assert await launchers() == []
+
+
+async def test_a_forced_end_is_not_needed(sandbox_at: Opener) -> None:
+    """Two cancellations at once: the second must not leave the first one's work undone."""
+    mark = f"5.{os.getpid()}"
+    async with sandbox_at(SandboxLevel.LANDLOCK) as sandbox:
+        assert isinstance(sandbox, Sandbox)
+        call = asyncio.create_task(sandbox.run(["sleep", mark]))
+        await until(lambda: bool(processes(mark)))
+        call.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert processes(mark) == []

@@ -17,6 +17,8 @@ __all__ = ["LauncherSession", "hello", "launcher_command"]
 
 END_S = 1.0
 """How long a launcher may take to end its command and itself."""
+UNREAD_BYTES = 1 << 30
+"""More than any answer: were reading to pause, a launcher whose caller has gone could not end."""
 GONE = "The process that starts sandboxed commands ended unexpectedly."
 
 
@@ -48,6 +50,7 @@ class LauncherSession:
             stdout=pipe,
             stderr=null,
             start_new_session=True,
+            limit=UNREAD_BYTES,
         )
         session = cls(process)
         try:

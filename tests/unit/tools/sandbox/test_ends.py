@@ -92,7 +92,7 @@ async def test_fork_bomb(sandbox_at: Opener, level: SandboxLevel) -> None:
     bomb = "import os\nwhile True:\n try:\n  os.fork()\n except OSError:\n  pass"
     async with sandbox_at(level, small(wall_s=0.3)) as sandbox:
         result = await sandbox.run(["/usr/bin/python3", "-ISc", bomb])
-        assert processes("except OSError:\n  pass") == [str(os.getpid())] * 0
+        assert processes("  os.fork()") == []
     assert result.limit == "wall"
     assert result.wall_s < 1.3
 
@@ -260,3 +260,15 @@ async def test_a_forced_end_is_not_needed(sandbox_at: Opener) -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         assert processes(mark) == []
+
+
+async def test_cancellation_while_a_large_answer_is_on_its_way(sandbox_at: Opener) -> None:
+    limits = small(output_bytes=4 * MIB)
+    async with sandbox_at(SandboxLevel.LANDLOCK, limits) as sandbox:
+        for delay_s in (0.005, 0.015, 0.02, 0.025):
+            call = asyncio.create_task(sandbox.run(["head", "-c", "4m", "/dev/zero"]))
+            await asyncio.sleep(delay_s)
+            began = time.monotonic()
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            assert time.monotonic() - began < 1

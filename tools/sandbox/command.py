@@ -127,7 +127,8 @@ class Command:
         return True
 
     def _pause_ms(self) -> float:
-        left_s = self._began + self._task["wall_s"] - time.monotonic()
+        wall_s: float = self._task["wall_s"]
+        left_s = self._began + wall_s - time.monotonic()
         return 1000 * max(0.0, min(TICK_S, left_s))
 
     def _move(self, ready: list[int]) -> None:
@@ -203,13 +204,20 @@ class Command:
             os.close(fd)
 
     def _kill(self) -> None:
-        """Children die, their orphans become children: until there are none."""
-        is_any_left = True
-        while is_any_left:
-            for pid in _children():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            is_any_left = self._reap()
+        """Kill children and the orphans that become children, until there are none; then reap.
+
+        The dead count against the limit of processes until they are reaped: while a fork bomb is
+        taken apart, no room is made for new forks.
+        """
+        dead: set[int] = set()
+        while left := [pid for pid in _children() if pid not in dead]:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            for pid in left:
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            dead.update(left)
+        while self._reap():
+            pass
 
     def _reap(self) -> bool:
         try:

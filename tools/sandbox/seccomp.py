@@ -114,8 +114,9 @@ ALLOW, KILL, FAIL = 0x7FFF0000, 0x80000000, 0x00050000
 def machine() -> Machine:
     """The machine this process runs on. Raises UnsupportedFeature for one without a table."""
     name = platform.machine()
-    if name == "x86_64" or name == "aarch64":
-        return name
+    known: dict[str, Machine] = {"x86_64": "x86_64", "aarch64": "aarch64"}
+    if name in known:
+        return known[name]
     raise UnsupportedFeature(
         f"There is no table of system calls for the machine {name!r}.",
         remedy="Sandboxes need x86_64 or aarch64.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,6 @@ def test_a_group_that_lacks_a_needed_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_stale_groups_are_swept_and_live_ones_kept(tmp_path: Path) -> None:
-    import os
-
     gone = 1 << 30
     for name in (f"weft-{gone}-1", f"weft-{gone}-2", f"weft-{os.getpid()}-1", "other"):
         (tmp_path / name).mkdir()

@@ -87,14 +87,17 @@ async def test_memory_bomb_below_full(sandbox_at: Opener, level: SandboxLevel) -
     assert result.exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 async def test_fork_bomb(sandbox_at: Opener, level: SandboxLevel) -> None:
     bomb = "import os\nwhile True:\n try:\n  os.fork()\n except OSError:\n  pass"
     async with sandbox_at(level, small(wall_s=0.3)) as sandbox:
+        began = time.monotonic()
         result = await sandbox.run(["/usr/bin/python3", "-ISc", bomb])
+        ended = time.monotonic() - began
         assert processes("  os.fork()") == []
     assert result.limit == "wall"
-    assert result.wall_s < 1.3
+    assert ended < 1.5
 
 
 async def test_refused_forks_are_told(sandbox_at: Opener) -> None:
@@ -134,6 +137,7 @@ async def test_wall_clock(sandbox_at: Opener, level: SandboxLevel) -> None:
     assert "0.2 s" in result.advice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 async def test_disk(sandbox_at: Opener, level: SandboxLevel, workspace: Path) -> None:
     limits = small(workspace_bytes=2 * MIB)
@@ -190,6 +194,7 @@ async def test_leaving_the_context_ends_calls(sandbox_at: Opener, report: Sandbo
     assert [type(result).__name__ for result in results] == ["SandboxUnavailable"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 async def test_a_killed_runner_leaves_nothing(
     report: SandboxReport, workspace: Path, level: SandboxLevel

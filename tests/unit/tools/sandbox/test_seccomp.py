@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -23,7 +24,7 @@ from weft.tools.sandbox.seccomp import (
 ALLOWED, KILLED = "allowed", "killed"
 MACHINES: list[Machine] = ["x86_64", "aarch64"]
 READ = {"x86_64": 0, "aarch64": 63}
-JUMPS = {
+JUMPS: dict[int, Callable[[int, int], bool]] = {
     0x15: lambda held, value: held == value,
     0x35: lambda held, value: held >= value,
     0x45: lambda held, value: bool(held & value),

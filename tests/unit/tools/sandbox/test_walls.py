@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,8 +202,6 @@ async def test_a_wrapper_that_fails_is_no_result(report: SandboxReport, workspac
     """A level that was probed and is gone since refuses; it never falls to a weaker one."""
     if report.level < SandboxLevel.BWRAP:
         pytest.skip("bubblewrap does not work here")
-    from dataclasses import replace
-
     broken = replace(report, bwrap="/usr/bin/no-such-bwrap")
     async with Sandbox.open(broken, workspace, SandboxLimits()) as sandbox:
         with pytest.raises(SandboxUnavailable, match="No such file"):

@@ -33,6 +33,7 @@ class SandboxResult:
     dropped_bytes: int
     wall_s: float
     cpu_s: float
+    """Below ``full`` without the processes that nobody waited for, as those of a killed tree."""
     peak_memory_bytes: int
     """At ``full`` of all processes together, below it of the greatest one."""
     limit: LimitName | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Sandbox:
     @asynccontextmanager
     async def open(
         cls, report: SandboxReport, workspace: Path, limits: SandboxLimits
-    ) -> AsyncIterator[Sandbox]:
+    ) -> AsyncGenerator[Sandbox]:
         """A sandbox for the length of the context.
 
         Run by root, the workspace and all in it are given to an unprivileged user, who runs the

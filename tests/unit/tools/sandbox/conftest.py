@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def sandbox_at(report: SandboxReport, workspace: Path) -> Opener:
     @asynccontextmanager
     async def open_at(
         level: SandboxLevel = SandboxLevel.FULL, limits: SandboxLimits | None = None
-    ) -> AsyncIterator[Sandbox]:
+    ) -> AsyncGenerator[Sandbox]:
         if report.level < level:
             pytest.skip(f"no {level.name} sandbox here: {' '.join(report.reasons)}")
         small = limits or SandboxLimits(memory_bytes=128 * MIB, wall_s=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_readings() -> None:
 
 def test_a_group_that_lacks_a_needed_file_is_refused(tmp_path: Path) -> None:
     """Written into plain folders, where no limit can be: the call must not go on without."""
-    plan = {"bases": [str(tmp_path)], "join": "tasks", "readings": {}}
+    plan: dict[str, Any] = {"bases": [str(tmp_path)], "join": "tasks", "readings": {}}
     optional = CallGroup({**plan, "settings": [(0, "memory.swap.max", "0", False)]}, 1)
     optional.create()
     optional.remove()

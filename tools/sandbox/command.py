@@ -23,6 +23,7 @@ TICK_S = 0.1
 """The pause between two looks at what the workspace holds, at least."""
 SWEEP_SHARE = 20
 """A look may take one part in so many of the time."""
+EXIT_NOT_FOUND = 127
 FILTER_FD, ARGS_FD = 3, 4
 """Where the command's wrapper finds the seccomp filter and its arguments."""
 
@@ -68,7 +69,7 @@ class Command:
                 self._become(inner)
             except BaseException as error:
                 os.write(failure[1], str(error).encode())
-            os._exit(127)
+            os._exit(EXIT_NOT_FOUND)
         for descriptor in (*inner, failure[1]):
             os.close(descriptor)
         self._input = stdin[1]
@@ -97,7 +98,17 @@ class Command:
             restrict_files(task["landlock"], [self._workspace, *task["devices"]])
             restrict_calls(self._filter)
             os.closerange(FILTER_FD, ARGS_FD + 1)
-        os.execvpe(task["argv"][0], task["argv"], task["env"])
+        self._execute()
+
+    def _execute(self) -> NoReturn:
+        argv = self._task["argv"]
+        try:
+            os.execvpe(argv[0], argv, self._task["env"])
+        except OSError as error:
+            if self._task["landlock"] is None:
+                raise  # the wrapper is missing; under Landlock it is the command, as in a shell
+            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+            os._exit(EXIT_NOT_FOUND)
 
     def _limit(self) -> None:
         for name, value in self._task["rlimits"].items():

@@ -17,8 +17,8 @@ class SandboxLevel(IntEnum):
     NONE = 0
     """Not at all: commands are refused."""
     LANDLOCK = 1
-    """Files by Landlock, no sockets, resource limits of each process. Processes of the same user
-    can be seen by number, though not touched."""
+    """Files by Landlock, no sockets, no change of modes, resource limits of each process. That
+    a foreign file exists, its size and its times can be found out by asking for its path."""
     BWRAP = 2
     """Namespaces of bubblewrap and the seccomp filter, resource limits of each process."""
     FULL = 3
@@ -44,4 +44,6 @@ class SandboxReport:
                 f"Level {level.name} is above {self.level.name}, the best that was found.",
                 remedy=" ".join(self.reasons) or "Ask for that level or a lower one.",
             )
+        if level == self.level:
+            return self
         return replace(self, level=level, reasons=(*self.reasons, f"{level.name} was asked for."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from weft.errors import InvalidRequest, SandboxUnavailable
@@ -21,6 +22,7 @@ __all__ = ["Sandbox"]
 
 WRAPPER_SPEAKS = b"bwrap: "
 EXEC_FAILED = b"bwrap: execvp "
+EXIT_NOT_FOUND = 127
 
 
 class Sandbox:
@@ -104,9 +106,7 @@ class Sandbox:
         if "error" in answer.head:
             raise _refused(answer.head["error"])
         result = read_result(answer.head, answer.body, limits, self._cgroups())
-        if _is_wrapper_failure(result):
-            raise _refused(result.stderr.decode(errors="replace").strip())
-        return result
+        return _unwrapped(result)
 
     def _cgroups(self) -> Cgroups | None:
         return self._report.cgroups if self._report.level == SandboxLevel.FULL else None
@@ -140,7 +140,15 @@ def _refused(why: str) -> SandboxUnavailable:
     return SandboxUnavailable(f"The command was not run: {why}.", remedy="See weft doctor.")
 
 
-def _is_wrapper_failure(result: SandboxResult) -> bool:
-    """bubblewrap ended before the command began; that there is no such program is a result."""
-    spoke = result.exit_code == 1 and result.stderr.startswith(WRAPPER_SPEAKS)
-    return spoke and not result.stderr.startswith(EXEC_FAILED)
+def _unwrapped(result: SandboxResult) -> SandboxResult:
+    """The result without what bubblewrap said itself.
+
+    That there is no such program is told as a shell tells it. Raises SandboxUnavailable where
+    bubblewrap ended before the command began.
+    """
+    if result.exit_code != 1 or not result.stderr.startswith(WRAPPER_SPEAKS):
+        return result
+    if result.stderr.startswith(EXEC_FAILED):
+        told = result.stderr.removeprefix(EXEC_FAILED)
+        return replace(result, exit_code=EXIT_NOT_FOUND, stderr=told)
+    raise _refused(result.stderr.decode(errors="replace").strip())

@@ -14,10 +14,9 @@ from typing import Literal, NamedTuple
 
 from weft.errors import UnsupportedFeature
 
-__all__ = ["Families", "Machine", "machine", "seccomp_filter"]
+__all__ = ["Machine", "machine", "seccomp_filter"]
 
 Machine = Literal["x86_64", "aarch64"]
-Families = Literal["namespaced", "none"]
 
 
 class Numbers(NamedTuple):
@@ -92,6 +91,24 @@ DENIED = {
     "ioperm": Numbers(173, None),
 }
 
+BY_PATH = {
+    # Landlock does not guard the modes, owners and attributes of the user's other files.
+    "chmod": Numbers(90, None),
+    "fchmodat": Numbers(268, 53),
+    "fchmodat2": Numbers(452, 452),
+    "chown": Numbers(92, None),
+    "lchown": Numbers(94, None),
+    "fchownat": Numbers(260, 54),
+    "setxattr": Numbers(188, 5),
+    "lsetxattr": Numbers(189, 6),
+    "removexattr": Numbers(197, 14),
+    "lremovexattr": Numbers(198, 15),
+    "setxattrat": Numbers(463, 463),
+    "removexattrat": Numbers(466, 466),
+    "file_setattr": Numbers(469, 469),
+}
+"""Denied too where no mount namespace hides the other files."""
+
 CLONE = Numbers(56, 220)
 CLONE3 = Numbers(435, 435)
 SOCKET = Numbers(41, 198)
@@ -99,7 +116,7 @@ IOCTL = Numbers(16, 29)
 
 CLONE_NEW_ANY = 0x7E020000
 """The namespace flags of clone: mount, cgroup, uts, ipc, user, pid, net."""
-FAMILIES: dict[Families, tuple[int, ...]] = {"namespaced": (1, 2, 10), "none": ()}
+FAMILIES = (1, 2, 10)
 """AF_UNIX, AF_INET and AF_INET6 reach nothing from an empty network namespace."""
 FAKE_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: typing into the terminal that started weft."""
@@ -123,11 +140,14 @@ def machine() -> Machine:
     )
 
 
-def seccomp_filter(on: Machine, families: Families) -> bytes:
-    """The filter for a machine; ``families`` says which sockets a program may make.
+def seccomp_filter(on: Machine, *, has_namespaces: bool) -> bytes:
+    """The filter for a machine.
 
-    ``namespaced`` is for a process with an empty network namespace, ``none`` for one without.
+    ``has_namespaces`` says that the process has its own empty network, and mounts that show no
+    foreign file. Without them it may make no socket, and change no file's mode by its path.
     """
+    denied = DENIED if has_namespaces else DENIED | BY_PATH
+    families = FAMILIES if has_namespaces else ()
     code = [
         _op(LOAD, AT_ARCH),
         _op(JUMP_EQUAL, AUDIT_ARCH[on], 1, 0),
@@ -136,12 +156,12 @@ def seccomp_filter(on: Machine, families: Families) -> bytes:
     ]
     if on == "x86_64":
         code += [_op(JUMP_ABOVE, X32_BIT, 0, 1), _fail(errno.EPERM)]
-    for numbers in DENIED.values():
+    for numbers in denied.values():
         code += _if_call(numbers, on, [_fail(errno.EPERM)])
     # Its flags lie in memory, where a filter cannot look; the C library falls back to clone.
     code += _if_call(CLONE3, on, [_fail(errno.ENOSYS)])
     code += _if_call(CLONE, on, [_op(LOAD, AT_FIRST), *_unless_bits(CLONE_NEW_ANY)])
-    code += _if_call(SOCKET, on, [_op(LOAD, AT_FIRST), *_only(FAMILIES[families])])
+    code += _if_call(SOCKET, on, [_op(LOAD, AT_FIRST), *_only(families)])
     code += _if_call(IOCTL, on, [_op(LOAD, AT_SECOND), *_but(FAKE_INPUT)])
     return b"".join([*code, _op(RETURN, ALLOW)])
 

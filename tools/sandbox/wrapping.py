@@ -36,7 +36,7 @@ def wrap(
     """The task that runs ``argv`` at the report's level, in a workspace as its launcher sees it."""
     is_full = report.level == SandboxLevel.FULL
     is_landlock = report.level == SandboxLevel.LANDLOCK
-    code = seccomp_filter(machine(), "none" if is_landlock else "namespaced")
+    code = seccomp_filter(machine(), has_namespaces=not is_landlock)
     home = workspace if is_landlock else "/ws"
     names = _environment(home, home if is_landlock else "/tmp") | dict(env)
     args = b"" if is_landlock else _bwrap_args(workspace, names, limits)

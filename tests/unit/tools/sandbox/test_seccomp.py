@@ -10,13 +10,13 @@ import pytest
 
 from weft.tools.sandbox.seccomp import (
     AUDIT_ARCH,
+    BY_PATH,
     CLONE,
     CLONE3,
     DENIED,
     FAMILIES,
     IOCTL,
     SOCKET,
-    Families,
     Machine,
     seccomp_filter,
 )
@@ -54,10 +54,11 @@ def returned(value: int) -> str:
 
 
 @pytest.mark.parametrize("on", MACHINES)
-@pytest.mark.parametrize("families", ["namespaced", "none"])
-def test_every_listed_call_is_denied_and_no_other(on: Machine, families: Families) -> None:
-    code, arch = seccomp_filter(on, families), AUDIT_ARCH[on]
-    denied = {number for numbers in DENIED.values() if (number := getattr(numbers, on)) is not None}
+@pytest.mark.parametrize("has_namespaces", [True, False])
+def test_every_listed_call_is_denied_and_no_other(on: Machine, has_namespaces: bool) -> None:
+    code, arch = seccomp_filter(on, has_namespaces=has_namespaces), AUDIT_ARCH[on]
+    listed = DENIED if has_namespaces else DENIED | BY_PATH
+    denied = {number for numbers in listed.values() if (number := getattr(numbers, on)) is not None}
     special = {getattr(numbers, on) for numbers in (CLONE3, SOCKET)}
     for number in range(600):
         expected = "EPERM" if number in denied else ALLOWED
@@ -68,16 +69,16 @@ def test_every_listed_call_is_denied_and_no_other(on: Machine, families: Familie
 
 @pytest.mark.parametrize("on", MACHINES)
 def test_arguments_decide(on: Machine) -> None:
-    code, arch = seccomp_filter(on, "namespaced"), AUDIT_ARCH[on]
+    code, arch = seccomp_filter(on, has_namespaces=True), AUDIT_ARCH[on]
     clone, socket, ioctl = (getattr(numbers, on) for numbers in (CLONE, SOCKET, IOCTL))
     threads = 0x3D0F00
     assert decide(code, arch, clone, threads) == ALLOWED
     for flag in (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
         assert decide(code, arch, clone, 17 | flag) == "EPERM"
     for family in range(50):
-        expected = ALLOWED if family in FAMILIES["namespaced"] else "EPERM"
+        expected = ALLOWED if family in FAMILIES else "EPERM"
         assert decide(code, arch, socket, family) == expected
-        assert decide(seccomp_filter(on, "none"), arch, socket, family) == "EPERM"
+        assert decide(seccomp_filter(on, has_namespaces=False), arch, socket, family) == "EPERM"
     assert decide(code, arch, ioctl, 0, 0x5412) == "EPERM"
     assert decide(code, arch, ioctl, 0, 0x541C) == "EPERM"
     assert decide(code, arch, ioctl, 0, 0x5401) == ALLOWED
@@ -85,14 +86,14 @@ def test_arguments_decide(on: Machine) -> None:
 
 @pytest.mark.parametrize("on", MACHINES)
 def test_another_machines_calls_kill(on: Machine) -> None:
-    code = seccomp_filter(on, "namespaced")
+    code = seccomp_filter(on, has_namespaces=True)
     i386 = 0x40000003
     for arch in {i386, *AUDIT_ARCH.values()} - {AUDIT_ARCH[on]}:
         assert decide(code, arch, READ[on]) == KILLED
 
 
 def test_x32_numbers_do_not_pass_by_the_list() -> None:
-    code, arch = seccomp_filter("x86_64", "namespaced"), AUDIT_ARCH["x86_64"]
+    code, arch = seccomp_filter("x86_64", has_namespaces=True), AUDIT_ARCH["x86_64"]
     for number in (0, 39, 101, 521):
         assert decide(code, arch, 0x40000000 + number) == "EPERM"
 
@@ -100,6 +101,9 @@ def test_x32_numbers_do_not_pass_by_the_list() -> None:
 def test_no_number_is_listed_twice() -> None:
     """A slip of the pen in the table would deny a call that programs need."""
     for on in MACHINES:
-        numbers = [getattr(row, on) for row in (*DENIED.values(), CLONE, CLONE3, SOCKET, IOCTL)]
+        numbers = [
+            getattr(row, on)
+            for row in (*DENIED.values(), *BY_PATH.values(), CLONE, CLONE3, SOCKET, IOCTL)
+        ]
         known = [number for number in numbers if number is not None]
         assert len(known) == len(set(known))

@@ -158,13 +158,14 @@ async def test_input_environment_and_codes_pass(sandbox_at: Opener, level: Sandb
         echoed = await sandbox.run(["cat"], stdin=text)
         named = await sandbox.run(["sh", "-c", 'echo "$NAME" >&2; exit 7'], env={"NAME": "a b\n"})
         killed = await sandbox.run(["sh", "-c", "kill -9 $$"])
-        missing = await sandbox.run(["sh", "-c", "no-such-program"])
+        missing = await sandbox.run(["no-such-program"])
         unread = await sandbox.run(["true"], stdin=text)
     assert echoed.stdout == text
     assert (echoed.exit_code, echoed.limit, echoed.advice) == (0, None, "")
     assert (named.exit_code, named.stderr) == (7, b"a b\n\n")
     assert (killed.exit_code, killed.signal) == (None, 9)
     assert missing.exit_code == 127
+    assert missing.stderr == b"no-such-program: No such file or directory\n"
     assert unread.exit_code == 0
 
 
@@ -207,3 +208,10 @@ async def test_a_wrapper_that_fails_is_no_result(report: SandboxReport, workspac
         with pytest.raises(SandboxUnavailable, match="No such file"):
             await sandbox.run(["touch", "made"])
     assert list(workspace.iterdir()) == []
+
+
+async def test_landlock_keeps_modes_of_files(sandbox_at: Opener) -> None:
+    """Where nothing hides the user's other files, no mode is changed by path at all."""
+    async with sandbox_at(SandboxLevel.LANDLOCK) as sandbox:
+        result = await sandbox.run(["sh", "-c", "echo x > made; chmod 777 made"])
+    assert b"not permitted" in result.stderr

@@ -14,7 +14,7 @@ from weft.tools.sandbox.frames import Frame
 from weft.tools.sandbox.group import CallGroup
 from weft.tools.sandbox.kernel import die_with_parent, restrict_calls, restrict_files
 from weft.tools.sandbox.output import Output
-from weft.tools.sandbox.usage import used_bytes
+from weft.tools.sandbox.usage import children, hidden_bytes, used_bytes
 
 __all__ = ["Command"]
 
@@ -179,7 +179,8 @@ class Command:
             self._stopped = "wall"
         if now < look_at:
             return look_at
-        if self._growth() > self._task["growth_bytes"]:
+        hidden = hidden_bytes(os.fstat(self._folder).st_dev)
+        if self._growth() + hidden > self._task["growth_bytes"]:
             self._stopped = "workspace"
         return now + max(TICK_S, SWEEP_SHARE * (time.monotonic() - now))
 
@@ -221,7 +222,8 @@ class Command:
         taken apart, no room is made for new forks.
         """
         dead: set[int] = set()
-        while left := [pid for pid in _children() if pid not in dead]:
+        # An orphan below this process becomes its child, as it adopts them.
+        while left := [pid for pid in children(os.getpid()) if pid not in dead]:
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
             for pid in left:
@@ -247,13 +249,6 @@ def _in_memory(data: bytes) -> int:
     os.write(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def _children() -> list[int]:
-    """The direct children: an orphan of theirs becomes one, as this process adopts them."""
-    pid = os.getpid()
-    with open(f"/proc/{pid}/task/{pid}/children") as stream:
-        return [int(word) for word in stream.read().split()]
 
 
 def _num_tasks(uid: int) -> int:

@@ -1,11 +1,11 @@
-"""How much a folder holds."""
+"""How much a folder holds, and how much processes hide from it."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 
-__all__ = ["used_bytes"]
+__all__ = ["children", "hidden_bytes", "used_bytes"]
 
 ENTRY_BYTES = 4096
 """What one file is charged for at least: a million empty files fill a disk too."""
@@ -29,3 +29,34 @@ def used_bytes(folder: int, depth: int = 0) -> int:
                     finally:
                         os.close(inner)
     return total
+
+
+def hidden_bytes(device: int) -> int:
+    """What the deleted files on a device hold that processes below this one keep open."""
+    found: dict[int, int] = {}
+    pids = children(os.getpid())
+    while pids:
+        pid = pids.pop()
+        with suppress(OSError):
+            pids += children(pid)
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                found |= _deleted(f"/proc/{pid}/fd/{name}", device)
+    return sum(found.values())
+
+
+def _deleted(path: str, device: int) -> dict[int, int]:
+    """The size of an open file by its number, where it is deleted and on the device."""
+    with suppress(OSError):
+        state = os.stat(path)
+        if state.st_nlink == 0 and state.st_dev == device:
+            return {state.st_ino: state.st_blocks * 512}
+    return {}
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process, of all its threads."""
+    found: list[int] = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as stream:
+            found += [int(word) for word in stream.read().split()]
+    return found

@@ -277,3 +277,21 @@ async def test_cancellation_while_a_large_answer_is_on_its_way(sandbox_at: Opene
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
             assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_deleted_files_count_while_they_are_open(
+    sandbox_at: Opener, level: SandboxLevel
+) -> None:
+    code = (
+        "import os, time\n"
+        "for name in 'abc':\n"
+        "    file = os.open(name, os.O_CREAT | os.O_WRONLY)\n"
+        "    os.unlink(name)\n"
+        "    os.write(file, bytes(1 << 20))\n"
+        "time.sleep(30)"
+    )
+    async with sandbox_at(level, small(workspace_bytes=2 * MIB)) as sandbox:
+        result = await sandbox.run(["/usr/bin/python3", "-ISc", code])
+    assert (result.limit, result.signal) == ("workspace", signal.SIGKILL)
+    assert result.wall_s < 5

@@ -1,6 +1,6 @@
 """Starts the launcher: ``python -I -S boot.py``.
 
-The launcher needs six small modules and the standard library. The packages above them would
+The launcher needs a few small modules and the standard library. The packages above them would
 load far more, so they stand in ``sys.modules`` as bare names that only know their folders.
 """
 

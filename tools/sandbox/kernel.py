@@ -1,4 +1,4 @@
-"""The few kernel calls that the standard library lacks: mounts, Landlock, seccomp."""
+"""The few kernel calls that the standard library lacks: Landlock, seccomp, prctl."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import os
 import struct
 
 __all__ = [
+    "LIBC",
     "adopt_orphans",
+    "checked",
     "die_with_parent",
     "landlock_version",
     "restrict_calls",
     "restrict_files",
-    "show_workspace",
 ]
 
-SEEN_WORKSPACE = "/tmp/ws"
-"""Where root's launcher mounts the workspace, in a mount namespace that ends with it."""
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 36, 38
 SECCOMP_MODE_FILTER = 2
 SIGKILL = 9
-CLONE_NEWNS = 0x20000
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 LANDLOCK_READ, LANDLOCK_FILE_READ = 0b1101, 0b101
 LANDLOCK_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -33,7 +30,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 
 
-def _checked(result: int, what: str) -> int:
+def checked(result: int, what: str) -> int:
+    """The result of a kernel call. Raises OSError where it failed."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
@@ -43,30 +41,7 @@ def _checked(result: int, what: str) -> int:
 def _prctl(option: int, value: int, pointer: object = 0) -> None:
     last = pointer if pointer else ctypes.c_ulong(0)
     zero = ctypes.c_ulong(0)
-    _checked(LIBC.prctl(option, ctypes.c_ulong(value), last, zero, zero), f"prctl {option}")
-
-
-def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    texts = [None if text is None else text.encode() for text in (source, target, kind, data)]
-    result = LIBC.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3])
-    _checked(result, f"mount {target}")
-
-
-def show_workspace(workspace: str, uid: int | None) -> str:
-    """Where the session's user can reach the workspace, whatever guards the folders above it.
-
-    As root that is a mount in a namespace of this process; where such cannot be had, and for
-    any other user, the workspace itself.
-    """
-    if uid is None or LIBC.unshare(CLONE_NEWNS) != 0:
-        return workspace
-    _mount("none", "/", None, MS_REC | MS_PRIVATE)
-    folder = os.open(workspace, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
-    _mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k")
-    os.mkdir(SEEN_WORKSPACE)
-    _mount(f"/proc/self/fd/{folder}", SEEN_WORKSPACE, None, MS_BIND)
-    os.close(folder)
-    return SEEN_WORKSPACE
+    checked(LIBC.prctl(option, ctypes.c_ulong(value), last, zero, zero), f"prctl {option}")
 
 
 def landlock_version() -> int:
@@ -82,13 +57,13 @@ def restrict_files(readable: list[str], writable: list[str]) -> None:
     net, scope = 0b11 if version >= 4 else 0, 0b11 if version >= 6 else 0
     rules = struct.pack("QQQ", every, net, scope)[: 24 if version >= 6 else 16 if net else 8]
     size = ctypes.c_size_t(len(rules))
-    ruleset = _checked(LIBC.syscall(LANDLOCK_CREATE, rules, size, ctypes.c_uint(0)), "landlock")
+    ruleset = checked(LIBC.syscall(LANDLOCK_CREATE, rules, size, ctypes.c_uint(0)), "landlock")
     for paths, rights in ((readable, LANDLOCK_READ), (writable, every)):
         for path in paths:
             if os.path.exists(path):
                 _allow(ruleset, path, rights)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _checked(LIBC.syscall(LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)), "landlock")
+    checked(LIBC.syscall(LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)), "landlock")
     os.close(ruleset)
 
 
@@ -97,7 +72,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     if not os.path.isdir(path):
         rights &= LANDLOCK_FILE_RIGHTS
     rule = struct.pack("=Qi", rights, target)
-    _checked(LIBC.syscall(LANDLOCK_ADD, ruleset, 1, rule, ctypes.c_uint(0)), f"landlock {path}")
+    checked(LIBC.syscall(LANDLOCK_ADD, ruleset, 1, rule, ctypes.c_uint(0)), f"landlock {path}")
     os.close(target)
 
 

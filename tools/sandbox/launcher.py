@@ -7,15 +7,15 @@ of the runner, means: kill what runs, remove its cgroup, end. So nothing outlive
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any, BinaryIO
 
-from weft.tools.sandbox.command import Command
-from weft.tools.sandbox.frames import PREFIX_BYTES, Frame, pack, unpack_sizes
+from weft.tools.sandbox.command import Command, Place
+from weft.tools.sandbox.frames import Frame, FrameSource, pack
 from weft.tools.sandbox.group import CallGroup
-from weft.tools.sandbox.kernel import adopt_orphans, landlock_version, show_workspace
+from weft.tools.sandbox.kernel import adopt_orphans, landlock_version
+from weft.tools.sandbox.mounts import SeenWorkspace
 
 __all__ = ["Launcher", "main"]
 
@@ -23,39 +23,44 @@ __all__ = ["Launcher", "main"]
 class Launcher:
     """Serves the calls of one sandbox until its input ends."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+    def __init__(self, source: FrameSource, sink: BinaryIO) -> None:
         self._source = source
         self._sink = sink
         self._num_calls = 0
-        self._ends = [source.fileno()]
-        self._uid: int | None = None
-        self._workspace = ""
 
     def serve(self) -> None:
-        hello = self._next()
-        if hello is not None and self._prepare(hello.head):
-            while (frame := self._next()) is not None and self._call(frame):
-                pass
+        hello = self._source.next()
+        place = None if hello is None else self._prepare(hello.head)
+        while place is not None and (frame := self._source.next()) is not None:
+            # Input that was sent to a held command after its end leads nowhere.
+            if "argv" in frame.head and not self._call(frame, place):
+                break
 
-    def _prepare(self, hello: dict[str, Any]) -> bool:
-        """Take the session's settings; False where its runner ended meanwhile."""
-        self._ends.append(os.pidfd_open(hello["runner"]))
+    def _prepare(self, hello: dict[str, Any]) -> Place | None:
+        """Take the session's settings; None where its runner ended meanwhile."""
+        runner = os.pidfd_open(hello["runner"])
         if os.getppid() != hello["runner"]:
-            return False
-        self._uid = hello["uid"]
+            return None
         adopt_orphans()
-        self._workspace = show_workspace(hello["workspace"], self._uid)
-        self._answer({"workspace": self._workspace, "landlock": landlock_version()})
-        return True
+        uid: int | None = hello["uid"]
+        workspace = SeenWorkspace(hello["workspace"], hello["runner"], uid)
+        self._answer({"workspace": workspace.path, "landlock": landlock_version()})
+        return Place(workspace=workspace, uid=uid, source=self._source, runner=runner)
 
-    def _call(self, frame: Frame) -> bool:
+    def _call(self, frame: Frame, place: Place) -> bool:
         """Serve one call; False where the runner ended meanwhile."""
         self._num_calls += 1
         group = CallGroup(frame.head["cgroup"], self._num_calls)
-        command = Command(frame, self._workspace, self._uid, self._ends)
+        try:
+            command = Command(frame, place, self._pass_on)
+        except OSError as error:
+            self._answer({"error": str(error)})
+            return True
         try:
             group.create()
             command.start(group)
+            if frame.head["is_held"]:
+                self._pass_on(b"")  # it runs
             is_wanted = command.watch()
             head, body = command.outcome()
             answer = Frame({**head, "readings": group.readings()}, body)
@@ -68,13 +73,8 @@ class Launcher:
             self._answer(*answer)
         return is_wanted
 
-    def _next(self) -> Frame | None:
-        prefix = self._source.read(PREFIX_BYTES)
-        if len(prefix) < PREFIX_BYTES:
-            return None
-        head_bytes, body_bytes = unpack_sizes(prefix)
-        head = json.loads(self._source.read(head_bytes))
-        return Frame(head, self._source.read(body_bytes))
+    def _pass_on(self, output: bytes) -> None:
+        self._answer({"is_part": True}, output)
 
     def _answer(self, head: dict[str, Any], body: bytes = b"") -> None:
         self._sink.write(pack(head, body))
@@ -84,4 +84,4 @@ class Launcher:
 def main() -> None:
     """Serve standard input until it ends."""
     os.chdir("/")
-    Launcher(sys.stdin.buffer, sys.stdout.buffer).serve()
+    Launcher(FrameSource(sys.stdin.fileno()), sys.stdout.buffer).serve()

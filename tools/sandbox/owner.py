@@ -14,16 +14,24 @@ FIRST_UID, NUM_UIDS = 61184, 4336
 def session_uid(workspace: Path) -> int | None:
     """The user for a workspace, the same each time; None where this process is not root's.
 
-    Such a user owns nothing else, and two workspaces seldom share one.
+    Such a user owns nothing else, and two workspaces seldom share one by chance.
     """
     if os.geteuid() != 0:
         return None
-    return FIRST_UID + workspace.stat().st_ino % NUM_UIDS
+    state = workspace.stat()
+    if FIRST_UID <= state.st_uid < FIRST_UID + NUM_UIDS:
+        return state.st_uid
+    return FIRST_UID + state.st_ino % NUM_UIDS
 
 
 def hand_over(workspace: Path, uid: int) -> None:
-    """Make ``uid`` the owner of the workspace and of all in it, following no link."""
+    """Make ``uid`` the owner of the workspace and of all in it, following no link.
+
+    What is its own already stays untouched: on an overlay, touching is copying.
+    """
     for _, folders, files, folder in os.fwalk(workspace, follow_symlinks=False):
-        os.chown(folder, uid, uid)
+        if os.fstat(folder).st_uid != uid:
+            os.chown(folder, uid, uid)
         for name in (*folders, *files):
-            os.chown(name, uid, uid, dir_fd=folder, follow_symlinks=False)
+            if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid != uid:
+                os.chown(name, uid, uid, dir_fd=folder, follow_symlinks=False)

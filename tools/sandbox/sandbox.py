@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from weft.errors import InvalidRequest, SandboxUnavailable
 from weft.tools.sandbox.cgroups import Cgroups
-from weft.tools.sandbox.frames import pack
+from weft.tools.sandbox.frames import Frame, pack
+from weft.tools.sandbox.held import HeldCommand
 from weft.tools.sandbox.limits import SandboxLimits
 from weft.tools.sandbox.owner import hand_over, session_uid
 from weft.tools.sandbox.report import SandboxLevel, SandboxReport
 from weft.tools.sandbox.result import SandboxResult, read_result
 from weft.tools.sandbox.session import LauncherSession
-from weft.tools.sandbox.wrapping import wrap
+from weft.tools.sandbox.wrapping import Task, wrap
 
 __all__ = ["Sandbox"]
 
@@ -36,10 +37,17 @@ class Sandbox:
     context ends all of them, and the calls that still run raise SandboxUnavailable.
     """
 
-    def __init__(self, report: SandboxReport, workspace: Path, limits: SandboxLimits) -> None:
+    def __init__(
+        self,
+        report: SandboxReport,
+        workspace: Path,
+        limits: SandboxLimits,
+        measured: Callable[[], Path] | None = None,
+    ) -> None:
         self._report = report
         self._workspace = workspace
         self._limits = limits
+        self._measured = measured
         self._uid = session_uid(workspace)
         self._idle: list[LauncherSession] = []
         self._all: set[LauncherSession] = set()
@@ -48,10 +56,18 @@ class Sandbox:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, report: SandboxReport, workspace: Path, limits: SandboxLimits
+        cls,
+        report: SandboxReport,
+        workspace: Path,
+        limits: SandboxLimits,
+        *,
+        measured: Callable[[], Path] | None = None,
     ) -> AsyncGenerator[Sandbox]:
         """A sandbox for the length of the context.
 
+        ``measured`` names the folder whose growth is limited, where that is not the workspace;
+        it is asked before each command. The workspace may be replaced between commands: each
+        sees what lies at its path when it starts.
         Run by root, the workspace and all in it are given to an unprivileged user, who runs the
         commands. Raises SandboxUnavailable where the level is ``none``, InvalidRequest for a
         workspace that is not an absolute path of a folder.
@@ -66,7 +82,7 @@ class Sandbox:
                 f"The workspace is {str(workspace)!r}.",
                 remedy="Give the absolute path of a folder, not of a link.",
             )
-        sandbox = cls(report, workspace, limits)
+        sandbox = cls(report, workspace, limits, measured)
         if sandbox._uid is not None:
             hand_over(workspace, sandbox._uid)
         try:
@@ -89,24 +105,69 @@ class Sandbox:
         call returns once every process of the command is dead. Raises InvalidRequest for a
         command that cannot be passed on, SandboxUnavailable where confining it failed.
         """
-        _check(argv, env or {})
         limits = limits or self._limits
-        session = self._idle.pop() if self._idle else await self._start()
-        is_done = False
-        try:
-            task = wrap(self._report, session.workspace, argv, env or {}, limits)
+        async with self._session() as session:
+            task = self._task(session, argv, env or {}, limits, is_held=False)
             answer = await session.ask(pack(task.head, task.body + stdin))
-            is_done = True
+        return self._result(answer, limits)
+
+    @asynccontextmanager
+    async def hold(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        limits: SandboxLimits | None = None,
+    ) -> AsyncGenerator[HeldCommand]:
+        """Run a command for the length of the context, to be written to and read from.
+
+        It is confined as by ``run``, under limits that count over its whole life; all it may
+        write, to both streams together, is ``output_bytes``. Leaving the context, or being
+        cancelled in it, kills it with every process it started. Raises as ``run`` does.
+        """
+        limits = limits or self._limits
+        async with self._session() as session:
+            task = self._task(session, argv, env or {}, limits, is_held=True)
+            answer = await session.ask(pack(*task))
+            if "is_part" not in answer.head:
+                raise _refused(answer.head["error"])
+            held = HeldCommand(session, lambda frame: self._result(frame, limits))
+            try:
+                yield held
+            finally:
+                await held.close()
+
+    def _task(
+        self,
+        session: LauncherSession,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        limits: SandboxLimits,
+        *,
+        is_held: bool,
+    ) -> Task:
+        _check(argv, env)
+        measured = None if self._measured is None else str(self._measured())
+        place = session.workspace
+        return wrap(self._report, place, argv, env, limits, is_held=is_held, measured=measured)
+
+    def _result(self, answer: Frame, limits: SandboxLimits) -> SandboxResult:
+        if "error" in answer.head:
+            raise _refused(answer.head["error"])
+        return _unwrapped(read_result(answer.head, answer.body, limits, self._cgroups()))
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncGenerator[LauncherSession]:
+        """A launcher for one command; kept for the next one where that came to its end."""
+        session = self._idle.pop() if self._idle else await self._start()
+        try:
+            yield session
         finally:
-            if is_done and not self._is_closed:
+            if session.is_idle and not self._is_closed:
                 self._idle.append(session)
             else:
                 self._all.discard(session)
                 await session.close()
-        if "error" in answer.head:
-            raise _refused(answer.head["error"])
-        result = read_result(answer.head, answer.body, limits, self._cgroups())
-        return _unwrapped(result)
 
     def _cgroups(self) -> Cgroups | None:
         return self._report.cgroups if self._report.level == SandboxLevel.FULL else None

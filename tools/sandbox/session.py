@@ -39,6 +39,8 @@ class LauncherSession:
         self._process = process
         self.workspace = ""
         """Where the launcher sees the workspace."""
+        self.is_idle = False
+        """Whether every request has had its last answer: the launcher can take the next."""
 
     @classmethod
     async def start(cls, workspace: Path, uid: int | None) -> Self:
@@ -63,16 +65,34 @@ class LauncherSession:
 
     async def ask(self, request: bytes) -> Frame:
         """Send a frame and wait for its answer. After a cancellation only ``close`` is allowed."""
-        sink, source = self._process.stdin, self._process.stdout
-        assert sink is not None and source is not None
+        await self.send(request)
+        return await self.receive()
+
+    async def send(self, request: bytes) -> None:
+        """Send a frame; waits while the launcher takes no more. Raises SandboxUnavailable."""
+        assert self._process.stdin is not None
+        self.is_idle = False
         try:
-            sink.write(request)
-            await sink.drain()
+            self._process.stdin.write(request)
+            await self._process.stdin.drain()
+        except OSError as error:
+            raise SandboxUnavailable(GONE, remedy="Open the sandbox again.") from error
+
+    async def receive(self) -> Frame:
+        """The next frame; one with ``is_part`` in its head is not the last of its request.
+
+        After a cancellation only ``close`` is allowed. Raises SandboxUnavailable.
+        """
+        source = self._process.stdout
+        assert source is not None
+        try:
             head_bytes, body_bytes = unpack_sizes(await source.readexactly(PREFIX_BYTES))
             head: dict[str, Any] = json.loads(await source.readexactly(head_bytes))
-            return Frame(head, await source.readexactly(body_bytes))
+            body = await source.readexactly(body_bytes)
         except (OSError, asyncio.IncompleteReadError) as error:
             raise SandboxUnavailable(GONE, remedy="Open the sandbox again.") from error
+        self.is_idle = "is_part" not in head
+        return Frame(head, body)
 
     async def close(self) -> None:
         """Have the launcher kill what runs, free its cgroup, and end; returns when it has."""
@@ -85,7 +105,9 @@ class LauncherSession:
 
     async def _end(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        # What was not sent yet is lost, or the launcher would see its end only behind it.
+        if not self._process.stdin.is_closing():
+            self._process.stdin.transport.abort()
         try:
             await asyncio.wait_for(self._process.wait(), END_S)
         except TimeoutError:

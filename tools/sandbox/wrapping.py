@@ -32,8 +32,15 @@ def wrap(
     argv: Sequence[str],
     env: Mapping[str, str],
     limits: SandboxLimits,
+    *,
+    is_held: bool = False,
+    measured: str | None = None,
 ) -> Task:
-    """The task that runs ``argv`` at the report's level, in a workspace as its launcher sees it."""
+    """The task that runs ``argv`` at the report's level, in a workspace as its launcher sees it.
+
+    A held command's output is all passed on, so there is no more of it than would be kept.
+    ``measured`` is the folder whose growth counts, where that is not the workspace.
+    """
     is_full = report.level == SandboxLevel.FULL
     is_landlock = report.level == SandboxLevel.LANDLOCK
     code = seccomp_filter(machine(), has_namespaces=not is_landlock)
@@ -52,7 +59,9 @@ def wrap(
         "devices": DEVICES,
         "cgroup": report.cgroups.plan(limits) if is_full and report.cgroups else None,
         "keep_bytes": limits.output_bytes,
-        "flood_bytes": FLOOD_FACTOR * limits.output_bytes,
+        "flood_bytes": limits.output_bytes * (1 if is_held else FLOOD_FACTOR),
+        "is_held": is_held,
+        "measured": measured,
         "growth_bytes": limits.workspace_bytes,
         "wall_s": limits.wall_s,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weft.tools.sandbox.output import Output
+from weft.tools.sandbox.output import KeptOutput
 from weft.tools.sandbox.usage import ENTRY_BYTES, MAX_DEPTH, used_bytes
 
 
@@ -17,7 +17,7 @@ from weft.tools.sandbox.usage import ENTRY_BYTES, MAX_DEPTH, used_bytes
 def test_head_and_tail(keep_bytes: int, num_bytes: int) -> None:
     rng = random.Random(num_bytes)
     whole = rng.randbytes(num_bytes)
-    output, at = Output(keep_bytes), 0
+    output, at = KeptOutput(keep_bytes), 0
     while at < num_bytes:
         size = rng.randint(1, 40_000)
         output.add(whole[at : at + size])
@@ -31,7 +31,7 @@ def test_head_and_tail(keep_bytes: int, num_bytes: int) -> None:
 
 
 def test_an_endless_stream_takes_little_memory() -> None:
-    output = Output(1000)
+    output = KeptOutput(1000)
     for _ in range(100):
         output.add(bytes(1 << 16))
         assert len(output.head) + len(output.tail) < 1 << 18

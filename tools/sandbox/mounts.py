@@ -7,7 +7,7 @@ import os
 
 from weft.tools.sandbox.kernel import LIBC, checked
 
-__all__ = ["SeenWorkspace", "forbid_writes", "mount", "unmount"]
+__all__ = ["SeenWorkspace", "allow_writes", "forbid_writes", "mount", "unmount"]
 
 SEEN_WORKSPACE = "/tmp/ws"
 """Where root's launcher mounts the workspace, in a mount namespace that ends with it."""
@@ -39,6 +39,11 @@ def forbid_writes(target: str) -> None:
     Raises OSError (EBUSY) while any process has a file there open for writing.
     """
     mount("none", target, None, MS_REMOUNT | MS_RDONLY)
+
+
+def allow_writes(target: str) -> None:
+    """Undo ``forbid_writes``. Raises OSError."""
+    mount("none", target, None, MS_REMOUNT)
 
 
 class SeenWorkspace:

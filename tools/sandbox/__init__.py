@@ -1,11 +1,12 @@
 """Where code and shell tools run: confined to one folder, within limits, or not at all."""
 
+from weft.tools.sandbox.advice import LimitName
 from weft.tools.sandbox.files import read_beneath
 from weft.tools.sandbox.held import HeldCommand
 from weft.tools.sandbox.limits import SandboxLimits
 from weft.tools.sandbox.probe import probe
 from weft.tools.sandbox.report import SandboxLevel, SandboxReport
-from weft.tools.sandbox.result import LimitName, SandboxResult
+from weft.tools.sandbox.result import SandboxResult
 from weft.tools.sandbox.sandbox import Sandbox
 
 __all__ = [

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from signal import SIGXFSZ
-from typing import Any, Literal
+from typing import Any
 
+from weft.tools.sandbox.advice import LimitName, advice, refused_by_words
 from weft.tools.sandbox.cgroups import Cgroups, CgroupUsage
 from weft.tools.sandbox.limits import SandboxLimits
 
 __all__ = ["LimitName", "SandboxResult", "read_result"]
 
-LimitName = Literal["memory", "wall", "output", "processes", "workspace"]
 SHELL_SIGNALS = 128
 """A wrapper reports death by signal as this plus the signal, as a shell does."""
-MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +35,13 @@ class SandboxResult:
     """Below ``full`` without the processes that nobody waited for, as those of a killed tree."""
     peak_memory_bytes: int
     """At ``full`` of all processes together, below it of the greatest one."""
+    growth_bytes: int
+    """How much more the workspace holds than before; may be negative."""
+    limits: SandboxLimits
+    """What the command could have used."""
     limit: LimitName | None
-    """The limit that was hit. Below ``full`` only wall, output and workspace are noticed."""
+    """The limit that was hit. Below ``full``, memory and processes are told by a failed command's
+    complaint alone."""
     advice: str
     """What was hit, how far, and what to try, in plain words; empty where nothing was."""
 
@@ -50,21 +54,33 @@ def read_result(
     code = os.waitstatus_to_exitcode(head["status"])
     number = -code if code < 0 else code - SHELL_SIGNALS if code > SHELL_SIGNALS else None
     peak = usage.peak_memory_bytes
+    stdout, stderr = body[: head["stdout_bytes"]], body[head["stdout_bytes"] :]
     limit = _limit(head, usage, number, limits)
-    dropped = int(head["dropped_bytes"])
-    peak_bytes = head["rss_bytes"] if peak is None else peak
+    if limit is None and cgroups is None and code != 0:
+        limit = refused_by_words(stderr)
+    dropped, growth = int(head["dropped_bytes"]), int(head["growth_bytes"])
+    peak_bytes: int = head["rss_bytes"] if peak is None else peak
     return SandboxResult(
         exit_code=code if number is None else None,
         signal=number,
-        stdout=body[: head["stdout_bytes"]],
-        stderr=body[head["stdout_bytes"] :],
+        stdout=stdout,
+        stderr=stderr,
         is_truncated=dropped > 0,
         dropped_bytes=dropped,
         wall_s=head["wall_s"],
         cpu_s=head["cpu_s"] if usage.cpu_s is None else usage.cpu_s,
         peak_memory_bytes=peak_bytes,
+        growth_bytes=growth,
+        limits=limits,
         limit=limit,
-        advice=_advice(limit, limits, peak_bytes, dropped),
+        advice=advice(
+            limit,
+            limits,
+            peak_bytes=peak_bytes,
+            dropped_bytes=dropped,
+            growth_bytes=growth,
+            is_full=cgroups is not None,
+        ),
     )
 
 
@@ -80,43 +96,3 @@ def _limit(
     if number == SIGXFSZ or head["growth_bytes"] >= limits.workspace_bytes:
         return "workspace"
     return "processes" if usage.num_refused_forks else None
-
-
-def _advice(limit: LimitName | None, limits: SandboxLimits, peak: int, dropped: int) -> str:
-    match limit:
-        case "memory":
-            return (
-                f"The command was ended at its memory limit of {_mib(limits.memory_bytes)}; its "
-                f"peak was {_mib(peak)}. Work on the data in smaller parts, or ask for more memory."
-            )
-        case "wall":
-            return (
-                f"The command was ended at its time limit of {limits.wall_s:g} s. Do less in one "
-                "call, or ask for more time. It does not help to start a process in the background."
-            )
-        case "processes":
-            return (
-                f"The command was refused a process beyond its limit of {limits.max_processes}. "
-                "Start fewer processes or threads at a time."
-            )
-        case "workspace":
-            return (
-                "The command wrote more than the workspace may grow, "
-                f"{_mib(limits.workspace_bytes)}. Write less, or delete what is not needed."
-            )
-        case "output":
-            return (
-                f"The command was ended for its flood of output; {dropped} bytes were dropped. "
-                "Write the output to a file in the workspace, and print the part that matters."
-            )
-        case None if dropped:
-            return (
-                f"{dropped} bytes were dropped from the middle of the output. "
-                "Write it to a file in the workspace, and print the part that matters."
-            )
-        case None:
-            return ""
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / MIB:g} MiB" if size_bytes % MIB == 0 else f"{size_bytes / MIB:.1f} MiB"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.sandbox.conftest import MIB, Opener
-from tests.unit.tools.sandbox.watching import cgroups, launchers, processes, until
+from tests.unit.tools.sandbox.watching import cgroups, is_running, launchers, processes, until
 from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, SandboxReport
 
 LEVELS = [SandboxLevel.FULL, SandboxLevel.BWRAP, SandboxLevel.LANDLOCK]
@@ -46,7 +46,21 @@ async def test_memory_bomb_below_full(sandbox_at: Opener, level: SandboxLevel) -
     async with sandbox_at(level, small()) as sandbox:
         result = await sandbox.run(["/usr/bin/python3", "-ISc", "x = bytearray(1 << 28)"])
     assert b"MemoryError" in result.stderr
-    assert result.exit_code == 1
+    assert (result.exit_code, result.limit) == (1, "memory")
+    assert result.limits.memory_bytes == 64 * MIB
+    assert "64 MiB" in result.advice and "smaller parts" in result.advice
+    assert f"{result.peak_memory_bytes / MIB:.1f} MiB" in result.advice
+
+
+@pytest.mark.parametrize("level", [SandboxLevel.BWRAP, SandboxLevel.LANDLOCK])
+async def test_refused_processes_below_full(sandbox_at: Opener, level: SandboxLevel) -> None:
+    script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; true"
+    async with sandbox_at(level, small(max_processes=4)) as sandbox:
+        result = await sandbox.run(["sh", "-c", script])
+        calm = await sandbox.run(["sh", "-c", "sleep 0 & wait; echo 'MemoryError'; false"])
+    assert (result.limit, result.limits.max_processes) == ("processes", 4)
+    assert "limit of 4" in result.advice
+    assert (calm.limit, calm.advice) == (None, ""), "what it says to others is no complaint"
 
 
 @pytest.mark.slow
@@ -110,7 +124,8 @@ async def test_disk(sandbox_at: Opener, level: SandboxLevel, workspace: Path) ->
         entries = await sandbox.run(["sh", "-c", many])
     assert b"" == one.stdout
     assert full.limit == "workspace"
-    assert "2 MiB" in full.advice
+    assert (full.growth_bytes, full.limits.workspace_bytes) == (3 * MIB, 2 * MIB)
+    assert "2 MiB" in full.advice and "3 MiB at the end" in full.advice
     assert (entries.limit, entries.signal) == ("workspace", signal.SIGKILL)
 
 
@@ -187,7 +202,7 @@ async def test_a_killed_runner_leaves_nothing(
     runner.kill()
     await runner.wait()
     await until(lambda: not processes(mark) and not cgroups(report, tree))
-    await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in tree))
+    await until(lambda: not any(is_running(pid) for pid in tree))
     assert str(workspace) not in Path("/proc/mounts").read_text()
 
 
@@ -257,3 +272,66 @@ async def test_deleted_files_count_while_they_are_open(
         result = await sandbox.run(["/usr/bin/python3", "-ISc", code])
     assert (result.limit, result.signal) == ("workspace", signal.SIGKILL)
     assert result.wall_s < 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_thousand_calls_leave_every_count(
+    sandbox_at: Opener, report: SandboxReport
+) -> None:
+    """Commands that end well, badly, by limits and by cancellation, at each level in turn."""
+    levels = [level for level in LEVELS if level <= report.level]
+    for level in levels:
+        async with sandbox_at(level, small(wall_s=5)) as sandbox:
+            await sandbox.run(["true"])
+            before = counts(report, await launchers())
+            for number in range(1000 // len(levels) + 1):
+                await one_call(sandbox, number)
+            await sandbox.run(["true"])
+            assert counts(report, await launchers()) == before
+        assert await launchers() == []
+
+
+async def one_call(sandbox: Sandbox, number: int) -> None:
+    match number % 20:
+        case 0 if number % 100 == 0:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(sandbox.run(["sleep", "9"]), 0.05)
+        case 5:
+            result = await sandbox.run(["yes"], limits=small(output_bytes=100))
+            assert result.limit == "output"
+        case 10:
+            async with sandbox.hold(["cat"]) as held:
+                await held.write(b"x")
+                assert await held.read() == b"x"
+                await held.close_input()
+                assert (await held.wait()).exit_code == 0
+        case 15:
+            async with sandbox.hold(["sh", "-c", "setsid -f sleep 9; cat"]) as held:
+                await held.write(b"x")
+        case _:
+            result = await sandbox.run(["sh", "-c", f"setsid -f sleep 9; exit {number % 5}"])
+            assert result.exit_code == number % 5
+
+
+def ownerless(report: SandboxReport) -> list[Path]:
+    """The cgroups of launchers that are no more; there may be other sandboxes on the machine."""
+    return [path for path in cgroups(report, ["*"]) if not is_running(path.name.split("-")[1])]
+
+
+def counts(report: SandboxReport, own: list[str]) -> dict[str, int]:
+    """What calls could leave behind, in this process, in its launcher and in the system."""
+    (launcher,) = own
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return {
+        "launchers": len(own),
+        "processes of the launcher": len(children),
+        "files of the launcher": len(os.listdir(f"/proc/{launcher}/fd")),
+        "threads of the launcher": len(os.listdir(f"/proc/{launcher}/task")),
+        "mounts of the launcher": len(Path(f"/proc/{launcher}/mounts").read_text().splitlines()),
+        "cgroups": len(cgroups(report, own)) + len(ownerless(report)),
+        "processes": len(processes("sleep\0009")),
+        "files": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")),
+        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
+    }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weft.tools.sandbox import SandboxReport
 
-__all__ = ["cgroups", "launchers", "processes", "until"]
+__all__ = ["cgroups", "is_running", "launchers", "processes", "until"]
 
 GONE_S = 2.0
 
@@ -25,6 +25,14 @@ def processes(word: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process has not ended; whoever adopted it may be slow to notice that it has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def cgroups(report: SandboxReport, launchers: list[str]) -> list[Path]:

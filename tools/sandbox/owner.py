@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from weft.errors import InvalidRequest
+
 __all__ = ["hand_over", "session_uid"]
 
 FIRST_UID, NUM_UIDS = 61184, 4336
@@ -27,8 +29,19 @@ def session_uid(workspace: Path) -> int | None:
 def hand_over(workspace: Path, uid: int) -> None:
     """Make ``uid`` the owner of the workspace and of all in it, following no link.
 
-    What is its own already stays untouched: on an overlay, touching is copying.
+    What is its own already stays untouched: on an overlay, touching is copying. Raises
+    InvalidRequest where folders are nested too deeply to be walked.
     """
+    try:
+        _hand_over(workspace, uid)
+    except RecursionError:
+        raise InvalidRequest(
+            f"The folders in the workspace {str(workspace)!r} are nested too deeply.",
+            remedy="Remove them, or take another workspace.",
+        ) from None
+
+
+def _hand_over(workspace: Path, uid: int) -> None:
     for _, folders, files, folder in os.fwalk(workspace, follow_symlinks=False):
         if os.fstat(folder).st_uid != uid:
             os.chown(folder, uid, uid)

@@ -109,6 +109,38 @@ BY_PATH = {
 }
 """Denied too where no mount namespace hides the other files."""
 
+SHARED = {
+    # What one IPC namespace shares: memory, semaphores and queues of the user's other programs.
+    "shmget": Numbers(29, 194),
+    "shmat": Numbers(30, 196),
+    "shmctl": Numbers(31, 195),
+    "semget": Numbers(64, 190),
+    "semop": Numbers(65, 193),
+    "semtimedop": Numbers(220, 192),
+    "semctl": Numbers(66, 191),
+    "msgget": Numbers(68, 186),
+    "msgsnd": Numbers(69, 189),
+    "msgrcv": Numbers(70, 188),
+    "msgctl": Numbers(71, 187),
+    "mq_open": Numbers(240, 180),
+    "mq_unlink": Numbers(241, 181),
+    # These name a user's processes in ways that are not only a process number.
+    "setpriority": Numbers(141, 140),
+    "ioprio_set": Numbers(251, 30),
+}
+"""Denied too where the user's other programs are in reach."""
+
+ON_OTHERS = {
+    "prlimit64": Numbers(302, 261),
+    "sched_setparam": Numbers(142, 118),
+    "sched_setscheduler": Numbers(144, 119),
+    "sched_setaffinity": Numbers(203, 122),
+    "sched_setattr": Numbers(314, 274),
+    "migrate_pages": Numbers(256, 238),
+    "move_pages": Numbers(279, 239),
+}
+"""Allowed there on the calling process alone, which is number 0."""
+
 CLONE = Numbers(56, 220)
 CLONE3 = Numbers(435, 435)
 SOCKET = Numbers(41, 198)
@@ -144,9 +176,10 @@ def seccomp_filter(on: Machine, *, has_namespaces: bool) -> bytes:
     """The filter for a machine.
 
     ``has_namespaces`` says that the process has its own empty network, and mounts that show no
-    foreign file. Without them it may make no socket, and change no file's mode by its path.
+    foreign file. Without them it may make no socket, change no file's mode by its path, and not
+    touch the user's other processes.
     """
-    denied = DENIED if has_namespaces else DENIED | BY_PATH
+    denied = DENIED if has_namespaces else DENIED | BY_PATH | SHARED
     families = FAMILIES if has_namespaces else ()
     code = [
         _op(LOAD, AT_ARCH),
@@ -158,6 +191,8 @@ def seccomp_filter(on: Machine, *, has_namespaces: bool) -> bytes:
         code += [_op(JUMP_ABOVE, X32_BIT, 0, 1), _fail(errno.EPERM)]
     for numbers in denied.values():
         code += _if_call(numbers, on, [_fail(errno.EPERM)])
+    for numbers in () if has_namespaces else ON_OTHERS.values():
+        code += _if_call(numbers, on, [_op(LOAD, AT_FIRST), *_only((0,))])
     # Its flags lie in memory, where a filter cannot look; the C library falls back to clone.
     code += _if_call(CLONE3, on, [_fail(errno.ENOSYS)])
     code += _if_call(CLONE, on, [_op(LOAD, AT_FIRST), *_unless_bits(CLONE_NEW_ANY)])

@@ -22,13 +22,26 @@ def used_bytes(folder: int, depth: int = 0) -> int:
             with suppress(OSError):
                 total += max(ENTRY_BYTES, entry.stat(follow_symlinks=False).st_blocks * 512)
                 if entry.is_dir(follow_symlinks=False):
-                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                    inner = os.open(entry.name, flags, dir_fd=folder)
+                    inner = _opened(entry.name, folder)
                     try:
                         total += used_bytes(inner, depth + 1)
                     finally:
                         os.close(inner)
     return total
+
+
+def _opened(name: str, parent: int) -> int:
+    """A descriptor of a folder; one that its owner may write to but not read is made readable."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
+    except PermissionError:
+        found = os.open(name, os.O_PATH | flags, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{found}", os.fstat(found).st_mode & 0o777 | 0o700)
+            return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            os.close(found)
 
 
 def hidden_bytes(device: int) -> int:

@@ -26,6 +26,15 @@ from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, probe
 report = probe()
 limits = SandboxLimits(memory_bytes=1 << 27, wall_s=0.3, max_processes=16)
 bomb = "import os\\nwhile True:\\n try: os.fork()\\n except OSError: pass"
+room = SandboxLimits(memory_bytes=1 << 27, wall_s=5, workspace_bytes=1 << 20)
+hide = (
+    "import os, time\\nos.mkdir('d', 0o300)\\n"
+    "for name in 'abcd': open(f'd/{name}', 'wb').write(bytes(1 << 19))\\ntime.sleep(9)"
+)
+reach = (
+    "import resource, sys\\ntry: resource.prlimit(int(sys.argv[1]), resource.RLIMIT_NOFILE, (9, 9))"
+    "\\nexcept OSError: pass\\nelse: print('reached')"
+)
 async def tried(level):
     with tempfile.TemporaryDirectory() as folder:
         lowered = report.lowered(SandboxLevel(level))
@@ -34,7 +43,10 @@ async def tried(level):
                 ["sh", "-c", f"cat /etc/passwd; kill -0 {sys.argv[3]}; echo x > made; cat made"]
             )
             bombed = await sandbox.run([sys.executable, "-ISc", bomb])
-    return [seen.stdout.decode(), seen.stderr.decode(), bombed.limit]
+            hid = await sandbox.run([sys.executable, "-ISc", hide], limits=room)
+            reached = await sandbox.run([sys.executable, "-ISc", reach, sys.argv[3]])
+    ends = [bombed.limit, hid.limit, reached.stdout.decode()]
+    return [seen.stdout.decode(), seen.stderr.decode(), *ends]
 async def every():
     return {str(int(level)): await tried(level) for level in range(1, report.level + 1)}
 print(json.dumps(asyncio.run(every())))
@@ -73,8 +85,8 @@ def test_every_level_that_the_user_has_confines(tmp_path: Path) -> None:
             neighbour.kill()
     found = json.loads(done.stdout)
     assert found, "no level at all"
-    for seen, errors, limit in found.values():
+    for seen, errors, limit, hid, reached in found.values():
         assert seen == "x\n"
         assert errors.count("No such file") + errors.count("denied") >= 1
         assert "No such process" in errors or "not permitted" in errors
-        assert limit == "wall"
+        assert (limit, hid, reached) == ("wall", "workspace", "")

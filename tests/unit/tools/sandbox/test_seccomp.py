@@ -16,6 +16,8 @@ from weft.tools.sandbox.seccomp import (
     DENIED,
     FAMILIES,
     IOCTL,
+    ON_OTHERS,
+    SHARED,
     SOCKET,
     Machine,
     seccomp_filter,
@@ -57,7 +59,7 @@ def returned(value: int) -> str:
 @pytest.mark.parametrize("has_namespaces", [True, False])
 def test_every_listed_call_is_denied_and_no_other(on: Machine, has_namespaces: bool) -> None:
     code, arch = seccomp_filter(on, has_namespaces=has_namespaces), AUDIT_ARCH[on]
-    listed = DENIED if has_namespaces else DENIED | BY_PATH
+    listed = DENIED if has_namespaces else DENIED | BY_PATH | SHARED
     denied = {number for numbers in listed.values() if (number := getattr(numbers, on)) is not None}
     special = {getattr(numbers, on) for numbers in (CLONE3, SOCKET)}
     for number in range(600):
@@ -85,6 +87,16 @@ def test_arguments_decide(on: Machine) -> None:
 
 
 @pytest.mark.parametrize("on", MACHINES)
+def test_other_processes_are_in_reach_only_with_namespaces(on: Machine) -> None:
+    arch = AUDIT_ARCH[on]
+    for numbers in ON_OTHERS.values():
+        number = getattr(numbers, on)
+        for pid, expected in ((0, ALLOWED), (1, "EPERM"), (4321, "EPERM")):
+            assert decide(seccomp_filter(on, has_namespaces=True), arch, number, pid) == ALLOWED
+            assert decide(seccomp_filter(on, has_namespaces=False), arch, number, pid) == expected
+
+
+@pytest.mark.parametrize("on", MACHINES)
 def test_another_machines_calls_kill(on: Machine) -> None:
     code = seccomp_filter(on, has_namespaces=True)
     i386 = 0x40000003
@@ -103,7 +115,10 @@ def test_no_number_is_listed_twice() -> None:
     for on in MACHINES:
         numbers = [
             getattr(row, on)
-            for row in (*DENIED.values(), *BY_PATH.values(), CLONE, CLONE3, SOCKET, IOCTL)
+            for row in (
+                *(DENIED | BY_PATH | SHARED | ON_OTHERS).values(),
+                *(CLONE, CLONE3, SOCKET, IOCTL),
+            )
         ]
         known = [number for number in numbers if number is not None]
         assert len(known) == len(set(known))

@@ -42,14 +42,22 @@ class Cgroups:
     homes: tuple[tuple[str, int], ...]
     """Each controller with the index of its hierarchy."""
 
-    def plan(self, limits: SandboxLimits) -> dict[str, Any]:
-        """What the launcher writes before a call and reads after it."""
-        return {
+    def plan(self, limits: SandboxLimits, *, pauses: bool = False) -> dict[str, Any]:
+        """What the launcher writes before a call and reads after it.
+
+        With ``pauses`` a call is stopped at its memory limit and not killed; version 2 kills.
+        """
+        plan: dict[str, Any] = {
             "bases": self.bases,
             "join": "tasks" if self.version == 1 else "cgroup.procs",
             "settings": self._v1(limits) if self.version == 1 else _v2(limits),
             "readings": self._readings(),
+            "pausing": None,
         }
+        if pauses and self.version == 1:
+            plan["pausing"] = dict(self.homes)["memory"]
+            plan["settings"].append((plan["pausing"], "memory.oom_control", "1", True))
+        return plan
 
     def _v1(self, limits: SandboxLimits) -> list[tuple[int, str, str, bool]]:
         home = dict(self.homes)

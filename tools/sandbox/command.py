@@ -15,6 +15,7 @@ from weft.tools.sandbox.frames import Frame, FrameSource
 from weft.tools.sandbox.group import CallGroup
 from weft.tools.sandbox.mounts import SeenWorkspace
 from weft.tools.sandbox.output import KeptOutput, Output, PassedOutput
+from weft.tools.sandbox.pause import MemoryPause
 from weft.tools.sandbox.usage import children, hidden_bytes, used_bytes
 
 __all__ = ["Command", "Place"]
@@ -47,11 +48,17 @@ class Command:
     that Landlock lets read, and write), is_held, measured (the folder whose growth counts, None:
     the workspace), and the limits keep_bytes, flood_bytes, growth_bytes and wall_s;
     ``frame.body`` the filter, the arguments and the standard input, of ``sizes`` bytes. A held
-    command's output goes to ``send`` as it comes, and frames that follow bring its input. Close
-    it always.
+    command's output goes to ``send`` as it comes, and frames that follow bring its input. ``ask``
+    asks the runner for more memory, which a frame brings too. Close it always.
     """
 
-    def __init__(self, frame: Frame, place: Place, send: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        place: Place,
+        send: Callable[[bytes], None],
+        ask: Callable[[], None],
+    ) -> None:
         self._task = frame.head
         filter_bytes, args_bytes = frame.head["sizes"]
         self._filter = frame.body[:filter_bytes]
@@ -59,6 +66,8 @@ class Command:
         self._stdin = frame.body[filter_bytes + args_bytes :]
         self._place = place
         self._send = send
+        self._ask = ask
+        self._pause: MemoryPause | None = None
         place.workspace.refresh()
         self._device = os.stat(place.workspace.path).st_dev
         self._folder = place.workspace.open(self._task["measured"])
@@ -76,6 +85,7 @@ class Command:
 
     def start(self, group: CallGroup) -> None:
         """Fork; returns once the command runs. Raises OSError with what hindered it."""
+        self._pause = MemoryPause(group, self._poll, self._ask)
         stdin, stdout, stderr, failure = (self._pipe() for _ in range(4))
         files = [_in_memory(data) for data in (self._filter, self._args)]
         self._fds += files
@@ -129,22 +139,27 @@ class Command:
         return 1000 * max(0.0, min(TICK_S, left_s))
 
     def _hear(self, ready: set[int]) -> bool:
-        """Take input for a held command; False where the runner is gone, or wants no result."""
+        """Take what the runner sends; False where it is gone, or wants no result."""
         source = self._place.source
         if self._place.runner in ready:
             return False
         if source.fd not in ready:
             return True
-        if not self._task["is_held"] or not source.fill():
+        if not source.fill():
             return False
-        assert self._feed is not None
+        assert self._feed is not None and self._pause is not None
         while (frame := source.pop()) is not None:
-            self._feed.add(frame.body, is_last=frame.head["is_last"])
+            if "memory_bytes" in frame.head:
+                self._pause.decide(frame.head["memory_bytes"])
+            else:
+                self._feed.add(frame.body, is_last=frame.head["is_last"])
         return True
 
     def _move(self, ready: set[int]) -> None:
         """Read what the command wrote, and write what it reads."""
-        assert self._feed is not None
+        assert self._feed is not None and self._pause is not None
+        if self._pause.fd in ready:
+            self._pause.notice()
         for fd in ready & self._outputs.keys():
             self._read(fd)
         if self._feed.fd in ready:
@@ -164,6 +179,8 @@ class Command:
     def _look(self, look_at: float) -> float:
         """Compare the clock and the workspace with their limits; says when to look again."""
         now = time.monotonic()
+        assert self._pause is not None
+        self._pause.look(now)
         if now - self._began >= self._task["wall_s"]:
             self._stopped = "wall"
         if now < look_at:
@@ -195,6 +212,7 @@ class Command:
             "cpu_s": self._cpu_s,
             "rss_bytes": self._rss_bytes,
             "growth_bytes": self._growth(),
+            "grown_to": None if self._pause is None else self._pause.grown_to,
         }
         return Frame(head, body)
 
@@ -203,6 +221,8 @@ class Command:
         self._kill()
         if self._feed is not None:
             self._feed.close()
+        if self._pause is not None:
+            self._pause.close()
         for fd in self._fds:
             os.close(fd)
 

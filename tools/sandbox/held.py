@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from weft.errors import SandboxUnavailable
 from weft.tools.sandbox.frames import Frame, pack
@@ -22,9 +22,15 @@ class HeldCommand:
     SandboxUnavailable where the command can be held no longer, as when the sandbox is closed.
     """
 
-    def __init__(self, session: LauncherSession, read: Callable[[Frame], SandboxResult]) -> None:
+    def __init__(
+        self,
+        session: LauncherSession,
+        read: Callable[[Frame], SandboxResult],
+        decide: Callable[[], Awaitable[None]],
+    ) -> None:
         self._session = session
         self._read = read
+        self._decide = decide
         self._output = bytearray()
         self._changed = asyncio.Event()
         self._listener = asyncio.create_task(self._listen())
@@ -77,6 +83,9 @@ class HeldCommand:
                 frame = await self._session.receive()
                 if "is_part" not in frame.head:
                     return self._read(frame)
+                if "is_at_limit" in frame.head:
+                    async with self._sending:
+                        await self._decide()
                 self._output += frame.body
                 self._changed.set()
         finally:

@@ -32,7 +32,7 @@ class Launcher:
         hello = self._source.next()
         place = None if hello is None else self._prepare(hello.head)
         while place is not None and (frame := self._source.next()) is not None:
-            # Input that was sent to a held command after its end leads nowhere.
+            # What was sent to a command after its end leads nowhere.
             if "argv" in frame.head and not self._call(frame, place):
                 break
 
@@ -52,7 +52,7 @@ class Launcher:
         self._num_calls += 1
         group = CallGroup(frame.head["cgroup"], self._num_calls)
         try:
-            command = Command(frame, place, self._pass_on)
+            command = Command(frame, place, self._pass_on, self._ask_memory)
         except OSError as error:
             self._answer({"error": str(error)})
             return True
@@ -75,6 +75,9 @@ class Launcher:
 
     def _pass_on(self, output: bytes) -> None:
         self._answer({"is_part": True}, output)
+
+    def _ask_memory(self) -> None:
+        self._answer({"is_part": True, "is_at_limit": True})
 
     def _answer(self, head: dict[str, Any], body: bytes = b"") -> None:
         self._sink.write(pack(head, body))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from signal import SIGXFSZ
 from typing import Any
 
@@ -38,7 +38,7 @@ class SandboxResult:
     growth_bytes: int
     """How much more the workspace holds than before; may be negative."""
     limits: SandboxLimits
-    """What the command could have used."""
+    """What the command could have used, more memory that it was granted included."""
     limit: LimitName | None
     """The limit that was hit. Below ``full``, memory and processes are told by a failed command's
     complaint alone."""
@@ -50,6 +50,8 @@ def read_result(
     head: dict[str, Any], body: bytes, limits: SandboxLimits, cgroups: Cgroups | None
 ) -> SandboxResult:
     """The result that a launcher's answer tells."""
+    if head["grown_to"] is not None:
+        limits = replace(limits, memory_bytes=head["grown_to"])
     usage = CgroupUsage(None, None, 0, 0) if cgroups is None else cgroups.usage(head["readings"])
     code = os.waitstatus_to_exitcode(head["status"])
     number = -code if code < 0 else code - SHELL_SIGNALS if code > SHELL_SIGNALS else None

@@ -21,6 +21,7 @@ from weft.tools.sandbox.wrapping import Task, wrap
 
 __all__ = ["Sandbox"]
 
+MoreMemory = Callable[[SandboxLimits], int | None]
 WRAPPER_SPEAKS = b"bwrap: "
 EXEC_FAILED = b"bwrap: execvp "
 EXIT_NOT_FOUND = 127
@@ -43,11 +44,13 @@ class Sandbox:
         workspace: Path,
         limits: SandboxLimits,
         measured: Callable[[], Path] | None = None,
+        more_memory: MoreMemory | None = None,
     ) -> None:
         self._report = report
         self._workspace = workspace
         self._limits = limits
         self._measured = measured
+        self._more_memory = more_memory
         self._uid = session_uid(workspace)
         self._idle: list[LauncherSession] = []
         self._all: set[LauncherSession] = set()
@@ -62,12 +65,18 @@ class Sandbox:
         limits: SandboxLimits,
         *,
         measured: Callable[[], Path] | None = None,
+        more_memory: MoreMemory | None = None,
     ) -> AsyncGenerator[Sandbox]:
         """A sandbox for the length of the context.
 
         ``measured`` names the folder whose growth is limited, where that is not the workspace;
         it is asked before each command. The workspace may be replaced between commands: each
         sees what lies at its path when it starts.
+
+        ``more_memory`` is asked where a command reached its memory limit and would be killed, with
+        its limits as they were at its start; it waits, at most 2 s, and goes on if it is given a
+        greater ``memory_bytes``. Only cgroups of version 1 can let it wait; elsewhere, and for
+        None, it is killed.
         Run by root, the workspace and all in it are given to an unprivileged user, who runs the
         commands. Raises SandboxUnavailable where the level is ``none``, InvalidRequest for a
         workspace that is not an absolute path of a folder.
@@ -82,7 +91,7 @@ class Sandbox:
                 f"The workspace is {str(workspace)!r}.",
                 remedy="Give the absolute path of a folder, not of a link.",
             )
-        sandbox = cls(report, workspace, limits, measured)
+        sandbox = cls(report, workspace, limits, measured, more_memory)
         if sandbox._uid is not None:
             hand_over(workspace, sandbox._uid)
         try:
@@ -109,6 +118,9 @@ class Sandbox:
         async with self._session() as session:
             task = self._task(session, argv, env or {}, limits, is_held=False)
             answer = await session.ask(pack(task.head, task.body + stdin))
+            while "is_part" in answer.head:
+                await self._decide(session, limits)
+                answer = await session.receive()
         return self._result(answer, limits)
 
     @asynccontextmanager
@@ -131,11 +143,20 @@ class Sandbox:
             answer = await session.ask(pack(*task))
             if "is_part" not in answer.head:
                 raise _refused(answer.head["error"])
-            held = HeldCommand(session, lambda frame: self._result(frame, limits))
+            held = HeldCommand(
+                session,
+                lambda frame: self._result(frame, limits),
+                lambda: self._decide(session, limits),
+            )
             try:
                 yield held
             finally:
                 await held.close()
+
+    async def _decide(self, session: LauncherSession, limits: SandboxLimits) -> None:
+        """Tell a call that waits at its memory limit what it gets."""
+        more = None if self._more_memory is None else self._more_memory(limits)
+        await session.send(pack({"memory_bytes": more}))
 
     def _task(
         self,
@@ -147,9 +168,16 @@ class Sandbox:
         is_held: bool,
     ) -> Task:
         _check(argv, env)
-        measured = None if self._measured is None else str(self._measured())
-        place = session.workspace
-        return wrap(self._report, place, argv, env, limits, is_held=is_held, measured=measured)
+        return wrap(
+            self._report,
+            session.workspace,
+            argv,
+            env,
+            limits,
+            is_held=is_held,
+            measured=None if self._measured is None else str(self._measured()),
+            pauses=self._more_memory is not None,
+        )
 
     def _result(self, answer: Frame, limits: SandboxLimits) -> SandboxResult:
         if "error" in answer.head:

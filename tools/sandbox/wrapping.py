@@ -35,11 +35,13 @@ def wrap(
     *,
     is_held: bool = False,
     measured: str | None = None,
+    pauses: bool = False,
 ) -> Task:
     """The task that runs ``argv`` at the report's level, in a workspace as its launcher sees it.
 
     A held command's output is all passed on, so there is no more of it than would be kept.
     ``measured`` is the folder whose growth counts, where that is not the workspace.
+    With ``pauses`` the launcher asks before it lets a call be killed at its memory limit.
     """
     is_full = report.level == SandboxLevel.FULL
     is_landlock = report.level == SandboxLevel.LANDLOCK
@@ -57,7 +59,7 @@ def wrap(
         "num_processes": None if is_full else limits.max_processes,
         "landlock": [*READABLE, *LOADER_FILES] if is_landlock else None,
         "devices": DEVICES,
-        "cgroup": report.cgroups.plan(limits) if is_full and report.cgroups else None,
+        "cgroup": _plan(report, limits, pauses=pauses) if is_full else None,
         "keep_bytes": limits.output_bytes,
         "flood_bytes": limits.output_bytes * (1 if is_held else FLOOD_FACTOR),
         "is_held": is_held,
@@ -66,6 +68,10 @@ def wrap(
         "wall_s": limits.wall_s,
     }
     return Task(head, code + args)
+
+
+def _plan(report: SandboxReport, limits: SandboxLimits, *, pauses: bool) -> dict[str, Any] | None:
+    return None if report.cgroups is None else report.cgroups.plan(limits, pauses=pauses)
 
 
 def _environment(home: str, temporary: str) -> dict[str, str]:

@@ -89,6 +89,15 @@ def test_plans(cgroups: Cgroups, expected: dict[str, str]) -> None:
     assert plan["join"] == ("tasks" if cgroups.version == 1 else "cgroup.procs")
 
 
+def test_only_version_1_lets_a_call_wait_at_its_limit() -> None:
+    waits = V1.plan(LIMITS, pauses=True)
+    assert waits["pausing"] == 1
+    assert (1, "memory.oom_control", "1", True) in waits["settings"]
+    for plan in (V1.plan(LIMITS), V2.plan(LIMITS), V2.plan(LIMITS, pauses=True)):
+        assert plan["pausing"] is None
+        assert not [row for row in plan["settings"] if "oom" in row[1]]
+
+
 def test_readings() -> None:
     one = V1.usage(
         {

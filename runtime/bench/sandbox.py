@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from weft.runtime.bench.findings import Findings
-from weft.runtime.bench.interleave import interleave
 from weft.runtime.bench.options import BenchOptions
 from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, SandboxReport, probe
 from weft.tools.workspace import Workspace, Workspaces
@@ -22,7 +21,7 @@ from weft.tools.workspace import Workspace, Workspaces
 __all__ = ["bench_sandbox", "disk_bytes", "measure_calls", "measure_workspaces"]
 
 PYTHON = ("/usr/bin/python3", "-I", "-S", "-c", "pass")
-CALLS_PER_ROUND = 10
+CALLS_PER_ROUND, FORKS_PER_ROUND = 10, 10
 NUM_FILES, FILE_BYTES, NUM_CHANGED = 2000, 2000, 5
 NUM_WORKSPACES = 64
 
@@ -110,7 +109,7 @@ def measure_workspaces(
     *,
     num_files: int = NUM_FILES,
 ) -> None:
-    """Forks and copies of one workspace in turns, then the disk under many forks."""
+    """Copies and forks of one workspace in every round, then the disk under many forks."""
     rng = random.Random(options.seed)
     with _both(root) as (overlays, copies):
         if overlays.reason:
@@ -121,17 +120,13 @@ def measure_workspaces(
         shared = {"fork": overlays, "copy": copies}
         bases = {name: made.create([made.share(project)]) for name, made in shared.items()}
 
-        def measure(name: str, number: int) -> float:
-            (bases[name].path / "changed").write_text(str(number))
-            began = time.perf_counter()
-            fork = bases[name].fork()
-            taken = 1e3 * (time.perf_counter() - began)
-            fork.discard()
-            return taken
-
-        values = interleave(list(bases), measure, num_rounds=options.rounds * CALLS_PER_ROUND)
-        for name, taken in values.items():
-            _note(findings, f"workspace_{name}_ms", taken, num_files=num_files)
+        taken: dict[str, list[float]] = {name: [] for name in bases}
+        for number in range(options.rounds):
+            # Copies keep the disk busy for long, so forks are not timed between one and the next.
+            for name, num_forks in (("copy", 1), ("fork", FORKS_PER_ROUND)):
+                taken[name] += [_time_fork(bases[name], number) for _ in range(num_forks)]
+        for name, values in taken.items():
+            _note(findings, f"workspace_{name}_ms", values, num_files=num_files)
         before = _num_used(root)
         forks = [_changed(bases["fork"].fork(), rng, num_files) for _ in range(NUM_WORKSPACES)]
         grown = _num_used(root) - before
@@ -155,6 +150,16 @@ def _write_files(folder: Path, num_files: int, rng: random.Random) -> None:
         path = folder / str(number % 20) / f"{number}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(rng.randbytes(FILE_BYTES))
+
+
+def _time_fork(workspace: Workspace, number: int) -> float:
+    """Milliseconds of a fork of a workspace that was just written to."""
+    (workspace.path / "changed").write_text(str(number))
+    began = time.perf_counter()
+    fork = workspace.fork()
+    taken = 1e3 * (time.perf_counter() - began)
+    fork.discard()
+    return taken
 
 
 def _changed(workspace: Workspace, rng: random.Random, num_files: int) -> Workspace:

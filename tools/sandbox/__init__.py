@@ -1,7 +1,7 @@
 """Where code and shell tools run: confined to one folder, within limits, or not at all."""
 
 from weft.tools.sandbox.advice import LimitName
-from weft.tools.sandbox.files import read_beneath
+from weft.tools.sandbox.files import read_beneath, write_beneath
 from weft.tools.sandbox.held import HeldCommand
 from weft.tools.sandbox.limits import SandboxLimits
 from weft.tools.sandbox.probe import probe
@@ -19,4 +19,5 @@ __all__ = [
     "SandboxResult",
     "probe",
     "read_beneath",
+    "write_beneath",
 ]

@@ -67,7 +67,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _walk(workspace: Path, parts: tuple[str, ...], owner: os.stat_result | None = None) -> int:
-    """A descriptor of a folder, opened one from the other; given an owner, makes what is missing."""
+    """A descriptor of a folder, opened step by step; given an owner, makes what is missing."""
     folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:

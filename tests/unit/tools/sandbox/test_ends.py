@@ -281,6 +281,8 @@ async def test_a_thousand_calls_leave_every_count(
 ) -> None:
     """Commands that end well, badly, by limits and by cancellation, at each level in turn."""
     levels = [level for level in LEVELS if level <= report.level]
+    if not levels:
+        pytest.skip(f"no sandbox here: {' '.join(report.reasons)}")
     for level in levels:
         async with sandbox_at(level, small(wall_s=5)) as sandbox:
             await sandbox.run(["true"])

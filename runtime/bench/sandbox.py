@@ -31,8 +31,9 @@ def bench_sandbox(options: BenchOptions) -> Findings:
 
     ``python_call_cpu_ms`` is the whole call of an interpreter that does nothing, in a sandbox that
     is open: the caller's, the launcher's and the command's processor time.
-    ``plain_python_cpu_ms`` is the same without a sandbox, called in turns. ``workspace_fork_ms``
-    is the time of a fork of a workspace that was written to, ``workspace_copy_ms`` that of
+    ``plain_python_cpu_ms`` is the same without a sandbox, called in turns, and
+    ``python_overhead_cpu_ms`` what one call took more than the plain one beside it.
+    ``workspace_fork_ms`` is the time of a fork of a workspace that was written to, ``workspace_copy_ms`` that of
     copying it; ``workspaces_disk_share`` what 64 forks with changes of their own take of what
     copies would.
     """
@@ -63,6 +64,8 @@ async def measure_calls(
                 is_plain = name == "plain_python"
                 call = _plain_call() if is_plain else _call(sandbox, launcher)
                 taken[name].append(await call)
+    pairs = zip(taken["python_call"], taken["plain_python"], strict=True)
+    taken["python_overhead"] = [call - plain for call, plain in pairs]
     for name, values in taken.items():
         _note(findings, f"{name}_cpu_ms", values, level=report.level.name.lower())
 

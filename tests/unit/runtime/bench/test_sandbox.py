@@ -22,6 +22,7 @@ async def test_calls_are_measured_beside_plain_ones(tmp_path: Path) -> None:
     await measure_calls(findings, report, tmp_path, BenchOptions(num_rounds=1))
     ours, plain = findings.figures["python_call_cpu_ms"], findings.figures["plain_python_cpu_ms"]
     assert 0 < plain < ours < 500
+    assert 0 < findings.figures["python_overhead_cpu_ms"] < ours
     assert findings.basis["python_call_cpu_ms"].num_rounds == 10
     assert {row["what"] for row in findings.rows} == set(findings.figures)
 

@@ -33,9 +33,9 @@ def bench_sandbox(options: BenchOptions) -> Findings:
     is open: the caller's, the launcher's and the command's processor time.
     ``plain_python_cpu_ms`` is the same without a sandbox, called in turns, and
     ``python_overhead_cpu_ms`` what one call took more than the plain one beside it.
-    ``workspace_fork_ms`` is the time of a fork of a workspace that was written to, ``workspace_copy_ms`` that of
-    copying it; ``workspaces_disk_share`` what 64 forks with changes of their own take of what
-    copies would.
+    ``workspace_fork_ms`` is the time of a fork of a workspace that was written to,
+    ``workspace_copy_ms`` that of copying it; ``workspaces_disk_share`` what 64 forks with changes
+    of their own take of what copies would.
     """
     findings = Findings()
     with TemporaryDirectory(prefix="weft-bench-") as folder:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from rich.console import Console
@@ -26,6 +26,8 @@ from weft.runtime.machine import (
     os_name,
 )
 from weft.runtime.model import MINI, damage_of
+from weft.tools.sandbox import SandboxLevel, SandboxReport, probe
+from weft.tools.workspace import Workspaces
 
 __all__ = [
     "Check",
@@ -35,12 +37,19 @@ __all__ = [
     "is_ready",
     "print_checks",
     "run_doctor",
+    "sandbox_level",
 ]
 
 CheckStatus = Literal["ok", "absent", "bad"]
 PEERS = Path(".peers")
 """Where `make peers` keeps the environments that benches compare with."""
 ENGINE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "xgrammar")
+LEVELS = {
+    SandboxLevel.BWRAP: "namespaces and seccomp, but limits of single processes only",
+    SandboxLevel.LANDLOCK: "Landlock and seccomp, and limits of single processes only",
+    SandboxLevel.NONE: "code and shell tools are refused",
+}
+"""What is lacking at each level that is not the full one."""
 GIB = 2**30
 MIN_MEMORY_GIB = 2
 
@@ -71,7 +80,7 @@ def examine() -> list[Check]:
     their first use."""
     checks = [_python(), _processor(), _memory(), *map(_package, ENGINE_PACKAGES)]
     checks += [_threads(), _gpu(), _mini()]
-    checks += [_program("bwrap", "sandbox"), _cgroup(), _kernels(), gpu_kernels(), _peers()]
+    checks += [sandbox_level(probe()), _workspaces(), _kernels(), gpu_kernels(), _peers()]
     return checks
 
 
@@ -163,12 +172,23 @@ def _mini() -> Check:
     return Check(name="mini", status="ok", detail=f"whole, at {MINI}")
 
 
-def _program(command: str, name: str) -> Check:
-    path = shutil.which(command)
-    if path is None:
-        remedy = f"Install {command} with your system's packages."
-        return Check(name=name, status="absent", detail=f"no {command}", remedy=remedy)
-    return Check(name=name, status="ok", detail=f"{command} at {path}")
+def sandbox_level(report: SandboxReport) -> Check:
+    """How strongly code and shell tools are confined here; less than fully is told with why."""
+    reasons = " ".join(report.reasons)
+    if report.level == SandboxLevel.FULL:
+        assert report.cgroups is not None
+        detail = f"full: bubblewrap, seccomp, cgroups of version {report.cgroups.version}"
+        return Check(name="sandbox", status="ok", detail=detail)
+    remedy = "Install bubblewrap with your system's packages." if report.bwrap is None else ""
+    detail = f"{report.level.name.lower()}: {LEVELS[report.level]}. {reasons}"
+    return Check(name="sandbox", status="absent", detail=detail, remedy=remedy)
+
+
+def _workspaces() -> Check:
+    with TemporaryDirectory(prefix="weft-doctor-") as folder, Workspaces.open(Path(folder)) as made:
+        if made.reason:
+            return Check(name="workspaces", status="absent", detail=made.reason)
+    return Check(name="workspaces", status="ok", detail="layers of overlayfs")
 
 
 def _kernels() -> Check:
@@ -202,16 +222,6 @@ def _triton_kernels() -> Check:
         return Check(name="gpu kernels", status="absent", detail=str(missing), remedy=remedy)
     detail = f"compiled by Triton {metadata.version('triton')}"
     return Check(name="gpu kernels", status="ok", detail=detail)
-
-
-def _cgroup() -> Check:
-    root = Path("/sys/fs/cgroup")
-    if (root / "cgroup.controllers").is_file():
-        return Check(name="cgroup", status="ok", detail="version 2")
-    if (root / "memory").is_dir():
-        return Check(name="cgroup", status="ok", detail="version 1")
-    remedy = "Tools then have no memory limit of their own."
-    return Check(name="cgroup", status="absent", detail="none", remedy=remedy)
 
 
 def _peers() -> Check:

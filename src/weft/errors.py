@@ -22,7 +22,8 @@
     │   ├── ToolFailed              the tool raised
     │   ├── ToolTimeout             the tool did not answer in time
     │   ├── ToolUnavailable         too many earlier calls of the tool still hang
-    │   └── ToolResultInvalid       a result that is not data
+    │   ├── ToolResultInvalid       a result that is not data
+    │   └── SandboxUnavailable      the machine cannot confine code, so it is not run
     ├── LimitReached                a limit that the program set
     │   ├── BudgetExceeded          a Budget ran out
     │   └── StepTimeout             a Step took longer than its timeout
@@ -64,6 +65,7 @@ __all__ = [
     "PeerFailed",
     "ProgramError",
     "ReplayMismatch",
+    "SandboxUnavailable",
     "StepFormatted",
     "StepOutsideRun",
     "StepTimeout",
@@ -192,6 +194,13 @@ class ToolUnavailable(ToolError):
 
 class ToolResultInvalid(ToolError):
     """The tool returned something that cannot be recorded as data."""
+
+
+class SandboxUnavailable(ToolError):
+    """The machine cannot confine the code, or no longer does, so it was not run to an end."""
+
+    def __init__(self, what: str, *, tool: str = "sandbox", remedy: str = "") -> None:
+        super().__init__(what, tool=tool, remedy=remedy)
 
 
 class LimitReached(WeftError):

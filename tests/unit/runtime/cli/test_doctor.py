@@ -2,15 +2,25 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from rich.console import Console
 
 from weft.runtime.cli import doctor
-from weft.runtime.cli.doctor import Check, checks_as_json, examine, is_ready, print_checks
+from weft.runtime.cli.doctor import (
+    Check,
+    checks_as_json,
+    examine,
+    is_ready,
+    print_checks,
+    sandbox_level,
+)
 from weft.runtime.engine import cuda
 from weft.runtime.engine.native import KernelsMissing
+from weft.tools.sandbox import SandboxLevel, SandboxReport
+from weft.tools.sandbox.cgroups import Cgroups
 
 
 def test_absent_things_stop_nothing_and_bad_ones_do() -> None:
@@ -78,3 +88,27 @@ def test_a_gpu_without_triton_is_said_to_be_slower(monkeypatch: pytest.MonkeyPat
     assert check.status == "absent"
     assert "No module named 'triton'" in check.detail
     assert "slower" in check.remedy
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_full_sandbox_is_told_with_its_cgroups(version: Literal[1, 2]) -> None:
+    cgroups = Cgroups(version=version, bases=(), homes=())
+    check = sandbox_level(SandboxReport(level=SandboxLevel.FULL, bwrap="bwrap", cgroups=cgroups))
+    assert (check.status, check.remedy) == ("ok", "")
+    assert check.detail.startswith("full") and f"version {version}" in check.detail
+
+
+def test_a_weaker_sandbox_is_told_with_why() -> None:
+    reasons = ("full: no cgroup here gives out memory, pids and cpu.",)
+    check = sandbox_level(SandboxReport(level=SandboxLevel.BWRAP, bwrap="bwrap", reasons=reasons))
+    assert (check.status, check.remedy) == ("absent", "")
+    assert check.detail.startswith("bwrap: ") and reasons[0] in check.detail
+    reasons = ("full, bwrap: bubblewrap is not installed.", "landlock: version 0.")
+    for level, word in (
+        (SandboxLevel.LANDLOCK, "single processes"),
+        (SandboxLevel.NONE, "refused"),
+    ):
+        check = sandbox_level(SandboxReport(level=level, reasons=reasons))
+        assert check.status == "absent"
+        assert word in check.detail and reasons[1] in check.detail
+        assert "Install bubblewrap" in check.remedy

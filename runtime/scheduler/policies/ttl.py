@@ -1,0 +1,83 @@
+"""KV is pinned through a tool call for as long as that is expected to pay (Continuum)."""
+
+from __future__ import annotations
+
+from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount
+from weft.runtime.scheduler.costs import Costs
+from weft.runtime.scheduler.decisions import Dispatch, Fact
+from weft.runtime.scheduler.facts import ProgramEnded, ToolStarted
+from weft.runtime.scheduler.ledger import Ledger
+from weft.runtime.scheduler.line import Place
+from weft.runtime.scheduler.policy import PROTECTED, SchedulingPolicy
+
+__all__ = ["TtlPolicy"]
+
+NEWEST_WAIT = 0.1
+"""Weight of the newest wait in their running mean."""
+
+
+class TtlPolicy(SchedulingPolicy):
+    """Time-to-live pins as the paper has them: the time that maximises the expected benefit.
+
+    Benefit of a pin of t seconds: the share of the tool's runs that return within t, times what
+    is spared (computing the context again, and waiting in the line). Cost: the time that the pin
+    is held on average, times the share of the replica that it holds. A pin that runs out while its
+    program waits already is kept, and a replica that would run nothing has no pins. Programs that
+    hold KV go first, then those that arrived first.
+    """
+
+    name = "ttl"
+
+    def __init__(self, costs: Costs | None = None) -> None:
+        super().__init__(costs)
+        self._pinned_until_s: dict[str, float] = {}
+        self._mean_wait_s = 0.0
+
+    def told(self, fact: Fact, ledger: Ledger) -> None:
+        if isinstance(fact, ToolStarted):
+            program = ledger.programs[fact.program]
+            span_s = self._span_s(program, fact.tool, ledger)
+            self._pinned_until_s[fact.program] = fact.at_s + span_s
+        elif isinstance(fact, Dispatch):
+            self._learn_wait(ledger.calls[fact.call])
+            self._pinned_until_s.pop(fact.program, None)
+        elif isinstance(fact, ProgramEnded):
+            self._pinned_until_s.pop(fact.program, None)
+
+    def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
+        program = call.program
+        return Place((program.priority, program.home is None, program.arrived_s))
+
+    def keep_value(
+        self, program: ProgramAccount, call: CallAccount | None, ledger: Ledger, now_s: float
+    ) -> float:
+        is_pinned = now_s < self._pinned_until_s.get(program.program, now_s)
+        if call is not None and (program.waiting or is_pinned):
+            return PROTECTED
+        return program.idle_since_s
+
+    def wake_s(self, ledger: Ledger, now_s: float) -> float:
+        later = (until_s for until_s in self._pinned_until_s.values() if until_s > now_s)
+        return min(later, default=float("inf"))
+
+    def _learn_wait(self, call: CallAccount) -> None:
+        wait_s = call.dispatched_s - call.asked_s
+        self._mean_wait_s += NEWEST_WAIT * (wait_s - self._mean_wait_s)
+
+    def _span_s(self, program: ProgramAccount, tool: str, ledger: Ledger) -> float:
+        """The span with the greatest expected benefit; 0 where none pays."""
+        if program.home is None:
+            return 0.0
+        spared_s = self._mean_wait_s + self.costs.restore_s(
+            program.context_tokens, shared_tokens=program.prefix_tokens
+        )
+        held = program.private_tokens / program.home.capacity_tokens
+        best_s, best_benefit = 0.0, 0.0
+        mean_held_s, last_s, last_share = 0.0, 0.0, 0.0
+        for latency_s, share in ledger.tool_times.of(tool).shares():
+            mean_held_s += (latency_s - last_s) * (1 - last_share)
+            last_s, last_share = latency_s, share
+            benefit = share * spared_s - held * mean_held_s
+            if benefit > best_benefit:
+                best_s, best_benefit = latency_s, benefit
+        return best_s

@@ -218,6 +218,8 @@ class Scheduler:
             return False
         for victim in fit.victims:
             self._give_up(victim, is_held=victim is not call.program)
+        if call.program.home not in (None, fit.replica):
+            self._give_up(call.program, is_held=False)
         self._apply(Dispatch(self._now_s, call.program.program, call.call, fit.replica.replica))
         return True
 

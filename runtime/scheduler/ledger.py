@@ -156,12 +156,13 @@ class Ledger:
     def _call_asked(self, fact: CallAsked) -> None:
         program = _find(self.programs, fact.program, "program")
         _refuse_known(self.calls, fact.call, "call")
-        history = max(program.prefix_tokens, fact.context_tokens - fact.new_tokens)
-        if not history <= fact.context_tokens or min(fact.new_tokens, history) < 0:
+        largest = max(fact.new_tokens, program.prefix_tokens)
+        if fact.new_tokens < 0 or fact.context_tokens < largest:
             raise InvalidRequest(
                 f"{fact!r} has fewer tokens than are new, or than its program's prefix.",
                 remedy="context_tokens counts the whole prompt.",
             )
+        history = max(program.prefix_tokens, fact.context_tokens - fact.new_tokens)
         call = CallAccount(
             call=fact.call,
             ordinal=self.num_asked,

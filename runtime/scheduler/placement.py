@@ -49,18 +49,19 @@ def homes_of(
 def find_fit(
     call: CallAccount,
     replicas: Iterable[ReplicaAccount],
+    givers: Iterable[ReplicaAccount],
     ledger: Ledger,
     policy: SchedulingPolicy,
     now_s: float,
 ) -> Fit | None:
-    """The first replica with free room, else the first where idle programs make room.
+    """The first replica with free room, else the first of ``givers`` where idle programs make room.
 
     What its own program holds beyond the call's history goes last, and only at home.
     """
-    ready = [replica for replica in replicas if replica.has_lane]
-    for replica in ready:
-        if replica.need_tokens(call) <= replica.free_tokens:
+    for replica in replicas:
+        if replica.has_lane and replica.need_tokens(call) <= replica.free_tokens:
             return Fit(replica, ())
+    ready = [replica for replica in givers if replica.has_lane]
     for replica in ready:
         lacking = replica.need_tokens(call) - replica.free_tokens
         victims = find_victims(call, replica, lacking, ledger, policy, now_s)

@@ -185,12 +185,13 @@ class Scheduler:
     def _serve(self) -> None:
         """Go through the line and dispatch what fits."""
         closed: set[str] = set()
+        denied: set[str] = set()
         num_passed = 0
         for name in self._line:
             if not self._is_open(closed, num_passed):
                 break
             call = self.ledger.calls[name]
-            if not self._serve_one(call, closed):
+            if not self._serve_one(call, closed, denied):
                 num_passed += 1
 
     def _is_open(self, closed: set[str], num_passed: int) -> bool:
@@ -202,8 +203,11 @@ class Scheduler:
             if replica.replica not in closed
         )
 
-    def _serve_one(self, call: CallAccount, closed: set[str]) -> bool:
-        """Dispatch a call if it may go and fits; keep room for it if it has lost patience."""
+    def _serve_one(self, call: CallAccount, closed: set[str], denied: set[str]) -> bool:
+        """Dispatch a call if it may go and fits; keep room for it if it has lost patience.
+
+        On every replica the first that does not fit is the last for whom others give up KV.
+        """
         if self._refuse(call) or not self.policy.admits(call, self.ledger, self._now_s):
             return False
         homes = homes_of(call, self.ledger, self.policy, self._now_s)
@@ -212,8 +216,10 @@ class Scheduler:
             for replica in homes
             if replica.replica not in closed and not self.policy.defers(call, replica, self._now_s)
         ]
-        fit = find_fit(call, open_homes, self.ledger, self.policy, self._now_s)
+        givers = [replica for replica in open_homes if replica.replica not in denied]
+        fit = find_fit(call, open_homes, givers, self.ledger, self.policy, self._now_s)
         if fit is None:
+            denied.update(replica.replica for replica in givers if replica.has_lane)
             self._reserve(call, open_homes, closed)
             return False
         for victim in fit.victims:

@@ -133,8 +133,9 @@ def _is_reasoning(program: ProgramAccount) -> bool:
 
 
 def _claim(program: ProgramAccount) -> float:
-    asked = [call.context_tokens for call in program.waiting.values()]
-    return max(program.context_tokens, *asked, 0) + MARGIN_TOKENS
+    calls = (*program.waiting.values(), *program.running.values())
+    asked = max((call.context_tokens for call in calls), default=0)
+    return max(program.context_tokens, asked) + MARGIN_TOKENS
 
 
 def _resume_order(program: ProgramAccount) -> tuple[bool, float]:

@@ -28,9 +28,12 @@ def mixes(draw: st.DrawFn, max_programs: int = 6) -> list[Script]:
             steps=tuple(draw(st.lists(steps, min_size=1, max_size=3))),
             tenant=draw(st.sampled_from(["a", "b"])),
             deadline_s=draw(st.sampled_from([None, 2.0, 20.0])),
-            **draw(st.sampled_from([{}, {"prefix": "x", "prefix_tokens": 16}])),
+            prefix=prefix,
+            prefix_tokens=16 * len(prefix),
         )
-        for number in range(draw(st.integers(1, max_programs)))
+        for number, prefix in enumerate(
+            draw(st.lists(st.sampled_from(["", "x"]), min_size=1, max_size=max_programs))
+        )
     ]
 
 

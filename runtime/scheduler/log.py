@@ -63,7 +63,8 @@ def decode_entry(line: str) -> Entry:
         if kind == "Decided":
             at_s, decisions = fields
             return Decided(at_s, tuple(_made(*one) for one in decisions))
-        return _made(kind, *fields)
+        fact: OutsideFact = _made(kind, *fields)
+        return fact
     except (KeyError, TypeError, ValueError) as error:
         raise JournalCorrupt(
             f"No entry of a scheduler's log: {line[:200]!r}.", remedy="Give lines as written."

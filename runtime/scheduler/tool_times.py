@@ -16,7 +16,7 @@ MAX_TOOLS = 256
 
 
 def _upper_s(bucket: int) -> float:
-    return SHORTEST_S * 2.0 ** (bucket / BUCKETS_PER_DOUBLING)
+    return SHORTEST_S * math.exp2(bucket / BUCKETS_PER_DOUBLING)
 
 
 UPPER_S = tuple(_upper_s(bucket) for bucket in range(NUM_BUCKETS))

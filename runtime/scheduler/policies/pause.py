@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount
@@ -121,7 +122,7 @@ class PausePolicy(SchedulingPolicy):
         if not self._decays or _is_reasoning(program):
             return _claim(program)
         halvings = min(now_s - program.idle_since_s, 64.0)
-        return program.context_tokens * 2.0**-halvings + MARGIN_TOKENS
+        return program.context_tokens * math.exp2(-halvings) + MARGIN_TOKENS
 
 
 def _capacity(ledger: Ledger) -> int:

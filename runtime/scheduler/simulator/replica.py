@@ -35,6 +35,14 @@ class SimulatedReplica:
     ) -> None:
         """A call begins whose prompt's first ``held_tokens`` need no computing."""
         prompt_s = self._costs.restore_s(context_tokens, shared_tokens=held_tokens)
+        self._queue(call, prompt_s, context_tokens, output_tokens)
+
+    def restore(self, *, held_tokens: int, context_tokens: int) -> None:
+        """Compute a context that no call waits for."""
+        prompt_s = self._costs.restore_s(context_tokens, shared_tokens=held_tokens)
+        self._queue("", prompt_s, context_tokens, 0)
+
+    def _queue(self, call: str, prompt_s: float, context_tokens: int, output_tokens: int) -> None:
         if not self._prompts:
             self._prompt_left_s = prompt_s
         self._prompts.append((call, prompt_s, context_tokens, output_tokens))
@@ -69,10 +77,12 @@ class SimulatedReplica:
         if self._prompt_left_s > EPSILON_S:
             return []
         call, _, context_tokens, output_tokens = self._prompts.popleft()
-        heapq.heappush(self._ends, (self._ticks + output_tokens, call, context_tokens))
-        self._context_tokens += context_tokens
         if self._prompts:
             self._prompt_left_s = self._prompts[0][1]
+        if not call:
+            return []
+        heapq.heappush(self._ends, (self._ticks + output_tokens, call, context_tokens))
+        self._context_tokens += context_tokens
         return [call]
 
     def _end_decodes(self) -> list[str]:

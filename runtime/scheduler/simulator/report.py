@@ -20,8 +20,7 @@ class Tally:
     held_tokens: int = 0
     """Of the prompts, those whose KV was there."""
     recomputed_tokens: int = 0
-    """Of the prompts, those that were computed before and given up since."""
-    prefetched_tokens: int = 0
+    """Computed before and given up since, for a prompt or ahead of one."""
 
 
 @dataclass(slots=True, kw_only=True)

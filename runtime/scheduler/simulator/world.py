@@ -196,9 +196,7 @@ class _World:
             case Evict() | Pause():
                 self._forget(life)
             case Prefetch():
-                self._hold(life, decision.replica, life.context_tokens)
-                # The restore takes the replica's time though nobody waits for its end.
-                self.tally.prefetched_tokens += life.context_tokens
+                self._prefetch(life, decision.replica)
             case Refuse():
                 self._forget(life)
                 life.outcome.is_refused = True
@@ -223,6 +221,13 @@ class _World:
             context_tokens=life.context_tokens,
             output_tokens=step.output_tokens,
         )
+
+    def _prefetch(self, life: _Life, replica: str) -> None:
+        script = life.script
+        held = script.prefix_tokens if self._sharers[replica].get(script.prefix) else 0
+        self._hold(life, replica, life.context_tokens)
+        self._replicas[replica].restore(held_tokens=held, context_tokens=life.context_tokens)
+        self.tally.recomputed_tokens += life.context_tokens - held
 
     def _hold(self, life: _Life, replica: str, num_tokens: int) -> None:
         self._forget(life)

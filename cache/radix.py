@@ -15,6 +15,7 @@ from weft.cache.eviction import EvictionPriority, EvictionQueue, least_recently_
 from weft.cache.lease import Lease
 from weft.cache.namespace import Namespace
 from weft.cache.node import RadixNode
+from weft.cache.owner import KvOwner
 from weft.cache.pool import BlockPool
 
 __all__ = ["Insertion", "PrefixMatch", "RadixTree"]
@@ -92,7 +93,12 @@ class RadixTree:
         return PrefixMatch(block_ids, len(block_ids) * self._pool.block_size, path[-1])
 
     def insert(
-        self, namespace: Namespace, tokens: Sequence[int], block_ids: Sequence[int]
+        self,
+        namespace: Namespace,
+        tokens: Sequence[int],
+        block_ids: Sequence[int],
+        *,
+        owner: KvOwner | None = None,
     ) -> Insertion:
         """Index the full blocks of ``tokens``, whose KV must be written already.
 
@@ -109,6 +115,8 @@ class RadixTree:
         if adopted:
             self._roots.setdefault(namespace, path[0])
             node = self._add_leaf(node, key[len(known) * self._width :], adopted)
+        if owner is not None and owner not in node.owners:
+            node.owners = (*(one for one in node.owners if not one.is_released), owner)
         return Insertion(len(known), known + adopted, node)
 
     def lock(self, node: RadixNode) -> Lease:
@@ -136,6 +144,10 @@ class RadixTree:
                 break
             num_freed += self._give_up(node, num_blocks - num_freed)
         return num_freed
+
+    def reprice(self) -> None:
+        """Owners have released what they cached: it goes first from now on. O(leaves), once."""
+        self._queue.reprice()
 
     def clear(self, namespace: Namespace | None = None) -> int:
         """Give up every unpinned block of one namespace, or of all; returns how many became free.
@@ -200,6 +212,7 @@ class RadixTree:
         assert parent is not None, "a root has no edge to split"
         upper = RadixNode(node.namespace, parent, node.edge[:at], node.block_ids[:num_blocks])
         upper.last_use, upper.num_pins = node.last_use, node.num_pins
+        upper.owners = node.owners
         parent.children[upper.edge[: self._width]] = upper
         node.parent, node.edge = upper, node.edge[at:]
         node.block_ids = node.block_ids[num_blocks:]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from threading import Thread
 
-from weft.cache import BlockPool, RadixTree
+from weft.cache import BlockPool, RadixTree, released_first
 from weft.cache.kv_store import KVStore
 from weft.errors import InvalidRequest
 from weft.programs.grammar import GrammarSpec
@@ -21,7 +21,7 @@ from weft.programs.sampling import Sampling
 from weft.runtime.engine.admission import Admission
 from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
-from weft.runtime.engine.inbox import Cancel, Close, Disband, Inbox, Submit
+from weft.runtime.engine.inbox import Cancel, Close, Disband, Inbox, Release, Submit
 from weft.runtime.engine.kv_budget import kv_budget_bytes
 from weft.runtime.engine.loop import EngineLoop
 from weft.runtime.engine.memory import SequenceMemory
@@ -62,11 +62,12 @@ class EmbeddedEngine:
         self._name = name
         self._tokenizer = tokenizer
         self._inbox = Inbox()
+        self._max_running = config.max_running
         self._score_ids = count(1)
         self._open_ids: set[str] = set()
         num_blocks = _num_blocks(runner, config)
         self._pool = BlockPool(num_blocks, config.block_size)
-        self._tree = RadixTree(self._pool)
+        self._tree = RadixTree(self._pool, priority=released_first)
         self._admission = _admission(runner, tokenizer, config, num_blocks, seed)
         self._compiler = GrammarCompiler(
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
@@ -141,6 +142,17 @@ class EmbeddedEngine:
         self._inbox.post(Cancel(request_id, None if indices is None else tuple(indices)))
         if indices is None:
             self._inbox.post(Disband(request_id))
+
+    @property
+    def kv_tokens(self) -> int:
+        return (self._pool.num_blocks - 1) * self._pool.block_size
+
+    @property
+    def max_running(self) -> int:
+        return self._max_running
+
+    def give_up_kv(self, run_id: str) -> None:
+        self._inbox.post(Release(run_id))
 
     async def score(
         self, prompt: Seq[int], target: Seq[int], *, past: Past | None = None

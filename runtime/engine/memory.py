@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
-from weft.cache import BlockCopy, BlockPool, BlockTable, Insertion, RadixTree
+from weft.cache import BlockCopy, BlockPool, BlockTable, Insertion, KvOwner, RadixTree
 from weft.runtime.engine.sequence import Sequence
 
 __all__ = ["SequenceMemory", "SlotMove"]
@@ -29,6 +30,8 @@ class SequenceMemory:
         self._pool = pool
         self._tree = tree
         self._has_prefix_cache = has_prefix_cache
+        self._owners: WeakValueDictionary[str, KvOwner] = WeakValueDictionary()
+        """By Run, as long as something of it is cached."""
 
     @property
     def num_available(self) -> int:
@@ -163,6 +166,13 @@ class SequenceMemory:
         sequence.table = None
         sequence.num_computed = sequence.num_writable = 0
 
+    def give_up(self, run_id: str) -> None:
+        """What the Run alone has cached goes first when room is needed, until it caches more."""
+        owner = self._owners.get(run_id)
+        if owner is not None:
+            owner.is_released = True
+            self._tree.reprice()
+
     def _attach_prefix(self, sequence: Sequence) -> None:
         block_ids: list[int] = []
         if self._has_prefix_cache:
@@ -176,4 +186,15 @@ class SequenceMemory:
     def _index(self, sequence: Sequence) -> Insertion:
         assert sequence.table is not None, "only an admitted sequence has blocks to index"
         tokens = sequence.tokens[: sequence.num_computed]
-        return self._tree.insert(sequence.namespace, tokens, sequence.table.block_ids)
+        block_ids = sequence.table.block_ids
+        owner = self._owner_of(sequence.job.request.run_id)
+        return self._tree.insert(sequence.namespace, tokens, block_ids, owner=owner)
+
+    def _owner_of(self, run_id: str) -> KvOwner | None:
+        if not run_id:
+            return None
+        owner = self._owners.get(run_id)
+        if owner is None:
+            owner = self._owners[run_id] = KvOwner(run_id)
+        owner.is_released = False
+        return owner

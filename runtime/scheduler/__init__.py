@@ -6,6 +6,7 @@ from weft.runtime.scheduler.costs import Costs
 from weft.runtime.scheduler.decisions import (
     Decided,
     Decision,
+    Demote,
     Dispatch,
     Entry,
     Evict,
@@ -43,6 +44,7 @@ __all__ = [
     "Costs",
     "Decided",
     "Decision",
+    "Demote",
     "Dispatch",
     "Entry",
     "Evict",

@@ -75,7 +75,10 @@ class ProgramAccount:
     context_tokens: int = 0
     """What its next call is likely to begin with."""
     home: ReplicaAccount | None = None
-    """Where its KV is; None: nowhere."""
+    """Where its KV is; None: nowhere, or demoted."""
+    spilled_to: ReplicaAccount | None = None
+    """Beside which replica what it alone had is kept; None: nowhere. Never with a home."""
+    spilled_tokens: int = 0
     resident_tokens: int = 0
     """History held there, the shared prefix included."""
     room_tokens: int = 0
@@ -102,6 +105,11 @@ class ProgramAccount:
     def private_tokens(self) -> int:
         """What it alone holds."""
         return self.resident_tokens + self.room_tokens - self.prefix_tokens if self.home else 0
+
+    @property
+    def anchor(self) -> ReplicaAccount | None:
+        """Where its next call costs least: where its KV is, demoted or not."""
+        return self.home or self.spilled_to
 
     @property
     def footprint_tokens(self) -> float:
@@ -149,6 +157,7 @@ class ReplicaAccount:
     replica: str
     capacity_tokens: int
     max_calls: int
+    spill_capacity_tokens: int = 0
     private_tokens: int = 0
     prefix_tokens: int = 0
     num_running: int = 0
@@ -156,6 +165,11 @@ class ReplicaAccount:
     residents: dict[str, ProgramAccount] = field(default_factory=dict[str, ProgramAccount])
     idle: dict[str, ProgramAccount] = field(default_factory=dict[str, ProgramAccount])
     """Residents of which nothing runs, longest idle first."""
+    idle_tokens: int = 0
+    """What the idle alone hold."""
+    spilled: dict[str, ProgramAccount] = field(default_factory=dict[str, ProgramAccount])
+    """Programs whose KV was demoted here, longest ago first."""
+    spilled_tokens: int = 0
 
     @property
     def used_tokens(self) -> int:
@@ -165,6 +179,10 @@ class ReplicaAccount:
     def free_tokens(self) -> int:
         """May be negative: outputs grow beyond what was expected."""
         return self.capacity_tokens - self.used_tokens
+
+    @property
+    def spill_room_tokens(self) -> int:
+        return self.spill_capacity_tokens - self.spilled_tokens
 
     @property
     def has_lane(self) -> bool:

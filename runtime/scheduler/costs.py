@@ -23,6 +23,10 @@ class Costs:
     """One token of a prompt."""
     context_s: float = 2e-8
     """One token of context that one computed token looks at."""
+    spill_s: float = 2e-6
+    """Writing one token's KV to what lies outside the KV pool."""
+    load_s: float = 2e-6
+    """Reading it back."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -9,6 +9,7 @@ from weft.runtime.scheduler.facts import OutsideFact
 __all__ = [
     "Decided",
     "Decision",
+    "Demote",
     "Dispatch",
     "Entry",
     "Evict",
@@ -20,7 +21,11 @@ __all__ = [
 
 
 class Dispatch(NamedTuple):
-    """Run a call on a replica; where its program's KV was given up, restore it there."""
+    """Run a call on a replica; where its program's KV was given up, restore it there.
+
+    Demoted KV is read back where it lies; on any other replica it is computed anew, and what was
+    demoted is given up.
+    """
 
     at_s: float
     program: str
@@ -29,7 +34,18 @@ class Dispatch(NamedTuple):
 
 
 class Evict(NamedTuple):
-    """Give up an idle program's KV; its next call keeps its place in the line."""
+    """Give up an idle program's KV, demoted or not; its next call keeps its place in the line."""
+
+    at_s: float
+    program: str
+    replica: str
+
+
+class Demote(NamedTuple):
+    """Move what an idle program alone holds out of the KV pool, to be read back there.
+
+    What it shares with others stays with them.
+    """
 
     at_s: float
     program: str
@@ -47,7 +63,7 @@ class Pause(NamedTuple):
 
 
 class Prefetch(NamedTuple):
-    """Restore a program's KV on a replica before its tool returns."""
+    """Restore a program's KV on a replica before its tool returns, as a Dispatch would."""
 
     at_s: float
     program: str
@@ -62,7 +78,7 @@ class Refuse(NamedTuple):
     call: str
 
 
-Decision: TypeAlias = Dispatch | Evict | Pause | Prefetch | Refuse
+Decision: TypeAlias = Demote | Dispatch | Evict | Pause | Prefetch | Refuse
 Fact: TypeAlias = OutsideFact | Decision
 
 

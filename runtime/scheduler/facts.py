@@ -34,6 +34,8 @@ class ReplicaSized(NamedTuple):
     """KV tokens that it can hold."""
     max_calls: int = 256
     """Calls that it can run at once."""
+    spill_tokens: int = 0
+    """KV tokens that can be kept beside it, in host memory or a file."""
 
 
 class ReplicaLeft(NamedTuple):
@@ -48,7 +50,7 @@ class ProgramArrived(NamedTuple):
     program: str
     tenant: str = ""
     priority: int = 0
-    """Lower goes first, as for an engine's Requests."""
+    """Larger goes first, as for an engine's Requests."""
     deadline_s: float | None = None
     """The time (not the span) by which it should have ended; None: whenever."""
     prefix: str = ""

@@ -14,7 +14,15 @@ from weft.runtime.scheduler.accounts import (
     TenantAccount,
     ToolRun,
 )
-from weft.runtime.scheduler.decisions import Dispatch, Evict, Fact, Pause, Prefetch, Refuse
+from weft.runtime.scheduler.decisions import (
+    Demote,
+    Dispatch,
+    Evict,
+    Fact,
+    Pause,
+    Prefetch,
+    Refuse,
+)
 from weft.runtime.scheduler.facts import (
     CallAnswered,
     CallAsked,
@@ -34,6 +42,9 @@ from weft.runtime.scheduler.tool_times import ToolTimes
 __all__ = ["Ledger"]
 
 T = TypeVar("T")
+
+SOONEST_S = 0.05
+"""Nobody is taken to return sooner: what keeps rates finite."""
 
 
 class Ledger:
@@ -68,6 +79,7 @@ class Ledger:
             SuccessorsKnown: self._successors_known,
             KvLost: self._kv_lost,
             ProgramEnded: self._program_ended,
+            Demote: self._demoted,
             Dispatch: self._dispatched,
             Evict: self._kv_lost,
             Pause: self._paused,
@@ -91,6 +103,20 @@ class Ledger:
             for run in program.tools.values()
         )
 
+    def return_rate(self, program: ProgramAccount, now_s: float) -> float:
+        """How likely a program is to ask soon, per second; that of its slowest tool in flight."""
+        if program.waiting or program.running:
+            return 1 / SOONEST_S
+        if not program.tools:
+            return 1 / max(SOONEST_S, now_s - program.idle_since_s)
+        return min(
+            1 / SOONEST_S,
+            *(
+                self.tool_times.return_rate(run.tool, now_s - run.started_s)
+                for run in program.tools.values()
+            ),
+        )
+
     def check(self) -> None:
         """Assert that every running sum is the sum of its parts: for tests, it looks at all."""
         for replica in self.replicas.values():
@@ -99,6 +125,10 @@ class Ledger:
             assert replica.num_running == sum(len(one.running) for one in residents)
             assert replica.prefix_tokens == sum(p.num_tokens for p in replica.prefixes.values())
             assert set(replica.idle) == {one.program for one in residents if not one.running}
+            assert replica.idle_tokens == sum(one.private_tokens for one in replica.idle.values())
+            spilled = replica.spilled.values()
+            assert replica.spilled_tokens == sum(one.spilled_tokens for one in spilled)
+            assert all(one.spilled_to is replica and one.home is None for one in spilled)
             for name, prefix in replica.prefixes.items():
                 assert prefix.num_sharers == sum(one.prefix == name for one in residents)
         for program in self.programs.values():
@@ -109,7 +139,7 @@ class Ledger:
         assert num_calls == len(self.calls)
 
     def _replica_sized(self, fact: ReplicaSized) -> None:
-        if fact.capacity_tokens < 1 or fact.max_calls < 1:
+        if fact.capacity_tokens < 1 or fact.max_calls < 1 or fact.spill_tokens < 0:
             raise InvalidRequest(f"{fact!r} has no room.", remedy="Tell that the replica left.")
         replica = self.replicas.get(fact.replica)
         if replica is None:
@@ -117,9 +147,11 @@ class Ledger:
                 replica=fact.replica,
                 capacity_tokens=fact.capacity_tokens,
                 max_calls=fact.max_calls,
+                spill_capacity_tokens=fact.spill_tokens,
             )
             return
         replica.capacity_tokens, replica.max_calls = fact.capacity_tokens, fact.max_calls
+        replica.spill_capacity_tokens = fact.spill_tokens
 
     def _replica_left(self, fact: ReplicaLeft) -> None:
         replica = _find(self.replicas, fact.replica, "replica")
@@ -129,6 +161,8 @@ class Ledger:
                 call.output_tokens, call.is_prefilled = 0, False
                 program.waiting[call.call] = call
             residency.vacate(program)
+        for program in list(replica.spilled.values()):
+            residency.unspill(program)
         del self.replicas[fact.replica]
 
     def _program_arrived(self, fact: ProgramArrived) -> None:
@@ -249,13 +283,20 @@ class Ledger:
                 f"Program {fact.program!r} is being served and cannot lose its KV.",
                 remedy="Cancel its calls first, or tell that the replica left.",
             )
+        self._clear(program)
+
+    def _clear(self, program: ProgramAccount) -> None:
+        """Nothing of it is held or kept anywhere."""
         if program.home is not None:
             residency.vacate(program)
+        residency.unspill(program)
+
+    def _demoted(self, fact: Demote) -> None:
+        residency.spill(self.programs[fact.program])
 
     def _paused(self, fact: Pause) -> None:
         program = self.programs[fact.program]
-        if program.home is not None:
-            residency.vacate(program)
+        self._clear(program)
         program.is_paused = True
         program.num_pauses += 1
 
@@ -270,8 +311,7 @@ class Ledger:
             del self.calls[call.call]
         for name in program.waiting:
             del self.calls[name]
-        if program.home is not None:
-            residency.vacate(program)
+        self._clear(program)
         del self.programs[fact.program]
         tenant = program.tenant
         tenant.num_programs -= 1

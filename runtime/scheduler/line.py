@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from weft.runtime.scheduler.accounts import CallAccount
+from weft.runtime.scheduler.ranking import Rank, Ranking
 
 __all__ = ["Line", "Place"]
 
@@ -21,47 +21,63 @@ class Place(NamedTuple):
 
 
 class Line:
-    """Waiting calls, sorted. Putting and taking one of n costs log n and one move of memory."""
+    """Waiting calls, sorted, in sections: one for each replica whose calls these are (they go
+    elsewhere only if it runs nothing), and ``ANYWHERE`` for those that may go to any."""
 
-    __slots__ = ("_due", "_entries", "_order")
+    ANYWHERE = ""
+
+    __slots__ = ("_due", "_places", "_sections")
 
     def __init__(self) -> None:
-        self._order: list[tuple[tuple[float, ...], int, str]] = []
-        self._entries: dict[str, tuple[tuple[float, ...], int, str]] = {}
+        self._sections: dict[str, Ranking] = {}
+        self._places: dict[str, tuple[str, Rank]] = {}
         self._due: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._places)
 
-    def __iter__(self) -> Iterator[str]:
-        """Ids of calls, first first; the line may change meanwhile."""
-        return (name for _, _, name in self._order.copy())
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
 
-    def put(self, call: CallAccount, place: Place) -> None:
+    def rank(self, name: str) -> Rank:
+        return self._places[name][1]
+
+    def put(self, call: CallAccount, place: Place, section: str) -> Rank:
         """Set or change a call's place."""
-        self.take(call.call)
-        entry = (place.key, call.ordinal, call.call)
-        insort(self._order, entry)
-        self._entries[call.call] = entry
+        rank = Rank(place.key, call.ordinal, call.call)
         if place.until_s < float("inf"):
             heapq.heappush(self._due, (place.until_s, call.call))
+        if self._places.get(call.call) == (section, rank):
+            return rank
+        self.take(call.call)
+        if section not in self._sections:
+            self._sections[section] = Ranking()
+        self._sections[section].put(rank)
+        self._places[call.call] = section, rank
+        return rank
 
     def take(self, name: str) -> None:
         """Remove a call, if it is there."""
-        entry = self._entries.pop(name, None)
-        if entry is not None:
-            del self._order[bisect_left(self._order, entry)]
+        place = self._places.pop(name, None)
+        if place is not None:
+            self._sections[place[0]].take(name)
+
+    def walk(self, sections: Iterable[str] | None) -> Iterator[Rank]:
+        """Ranks of these sections, or of all, first first; the line may change meanwhile."""
+        names = list(self._sections) if sections is None else sections
+        found = [self._sections[name] for name in names if name in self._sections]
+        return heapq.merge(*(ranking for ranking in found if len(ranking)))
 
     def due(self, now_s: float) -> list[str]:
         """Calls whose place was good until now at most, each of them once."""
         names: dict[str, None] = {}
         while self._due and self._due[0][0] <= now_s:
             name = heapq.heappop(self._due)[1]
-            if name in self._entries:
+            if name in self._places:
                 names[name] = None
         return list(names)
 
     def next_due_s(self) -> float:
-        while self._due and self._due[0][1] not in self._entries:
+        while self._due and self._due[0][1] not in self._places:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else float("inf")

@@ -11,6 +11,7 @@ from weft.runtime.scheduler import facts
 from weft.runtime.scheduler.decisions import (
     Decided,
     Decision,
+    Demote,
     Dispatch,
     Entry,
     Evict,
@@ -40,6 +41,7 @@ KINDS: Mapping[str, Callable[..., Any]] = {
         facts.SuccessorsKnown,
         facts.ToolReturned,
         facts.ToolStarted,
+        Demote,
         Dispatch,
         Evict,
         Pause,

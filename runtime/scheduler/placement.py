@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount, ReplicaAccount
+from weft.runtime.scheduler.eviction import EvictionOrder
 from weft.runtime.scheduler.ledger import Ledger
-from weft.runtime.scheduler.policy import PROTECTED, SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy
 
-__all__ = ["Fit", "find_fit", "find_victims", "fits_when_empty", "homes_of"]
+__all__ = ["Chooser", "Fit", "fits_when_empty", "homes_of", "roams_s"]
 
 
 class Fit(NamedTuple):
@@ -22,85 +23,104 @@ def fits_when_empty(call: CallAccount, replica: ReplicaAccount) -> bool:
     return call.size_tokens <= replica.capacity_tokens
 
 
-def homes_of(
-    call: CallAccount, ledger: Ledger, policy: SchedulingPolicy, now_s: float
-) -> list[ReplicaAccount]:
-    """Replicas on which a call may go, best first, fitting or not.
+def roams_s(call: CallAccount, policy: SchedulingPolicy) -> float:
+    """When a call leaves the replica that holds its KV even for one that runs something.
 
-    A program that is being served stays where it is. One whose KV is held somewhere leaves it for
-    a replica that runs nothing, or when it has waited longer than computing its context takes.
+    It has then waited for longer than computing its context takes.
     """
-    home = call.program.home
-    if home is not None and call.program.running:
-        return [home]
+    program = call.program
+    if program.running:
+        return float("inf")
+    if program.anchor is None:
+        return call.asked_s
+    return call.asked_s + max(policy.costs.restore_s(call.context_tokens), policy.patience_s)
+
+
+def homes_of(
+    call: CallAccount,
+    among: Mapping[str, ReplicaAccount],
+    policy: SchedulingPolicy,
+    now_s: float,
+) -> list[ReplicaAccount]:
+    """Those of some replicas on which a call may go, best first, fitting or not.
+
+    A program that is being served stays where it is. One whose KV is held or kept somewhere leaves
+    it for a replica that runs nothing, or once it roams.
+    """
+    anchor = call.program.anchor
+    homes = [anchor] if anchor is not None and anchor.replica in among else []
+    if call.program.running:
+        return homes
+    stays = now_s < roams_s(call, policy)
     others = [
         replica
-        for replica in ledger.replicas.values()
-        if replica is not home and fits_when_empty(call, replica)
+        for replica in among.values()
+        if replica is not anchor
+        and not (stays and replica.num_running)
+        and fits_when_empty(call, replica)
     ]
-    if home is not None:
-        restore_s = policy.costs.restore_s(call.context_tokens)
-        if now_s - call.asked_s < max(restore_s, policy.patience_s):
-            others = [replica for replica in others if not replica.num_running]
-    others.sort(key=lambda replica: _load(replica, call))
-    return others if home is None else [home, *others]
+    if len(others) > 1:
+        others.sort(key=lambda replica: _load(replica, call))
+    return homes + others
 
 
-def find_fit(
-    call: CallAccount,
-    replicas: Iterable[ReplicaAccount],
-    givers: Iterable[ReplicaAccount],
-    ledger: Ledger,
-    policy: SchedulingPolicy,
-    now_s: float,
-) -> Fit | None:
-    """The first replica with free room, else the first of ``givers`` where idle programs make room.
+class Chooser:
+    """Finds room for calls."""
 
-    What its own program holds beyond the call's history goes last, and only at home.
-    """
-    for replica in replicas:
-        if replica.has_lane and replica.need_tokens(call) <= replica.free_tokens:
-            return Fit(replica, ())
-    ready = [replica for replica in givers if replica.has_lane]
-    for replica in ready:
-        lacking = replica.need_tokens(call) - replica.free_tokens
-        victims = find_victims(call, replica, lacking, ledger, policy, now_s)
-        if victims is not None:
-            return Fit(replica, victims)
-    program, home = call.program, call.program.home
-    if home is None or home not in ready or program.running:
-        return None
-    lacking = call.size_tokens - program.resident_tokens - home.free_tokens
-    victims = find_victims(call, home, lacking, ledger, policy, now_s)
-    return None if victims is None else Fit(home, (*victims, program))
+    def __init__(self, ledger: Ledger, policy: SchedulingPolicy, order: EvictionOrder) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._order = order
 
+    def find_fit(
+        self,
+        call: CallAccount,
+        replicas: Iterable[ReplicaAccount],
+        givers: Iterable[ReplicaAccount],
+        now_s: float,
+    ) -> Fit | None:
+        """The first replica with free room, else the first of ``givers`` where idle programs make
+        room.
 
-def find_victims(
-    call: CallAccount,
-    replica: ReplicaAccount,
-    lacking: int,
-    ledger: Ledger,
-    policy: SchedulingPolicy,
-    now_s: float,
-) -> tuple[ProgramAccount, ...] | None:
-    """The least valuable idle programs that hold so many tokens; None if that is not enough.
+        What its own program holds beyond the call's history goes last, and only at home.
+        """
+        for replica in replicas:
+            if replica.has_lane and replica.need_tokens(call) <= replica.free_tokens:
+                return Fit(replica, ())
+        ready = [replica for replica in givers if replica.has_lane]
+        for replica in ready:
+            lacking = replica.need_tokens(call) - replica.free_tokens
+            victims = self.find_victims(call, replica, lacking, now_s)
+            if victims is not None:
+                return Fit(replica, victims)
+        program, home = call.program, call.program.home
+        if home is None or home not in ready or program.running:
+            return None
+        lacking = call.size_tokens - program.resident_tokens - home.free_tokens
+        victims = self.find_victims(call, home, lacking, now_s)
+        return None if victims is None else Fit(home, (*victims, program))
 
-    Where the replica runs nothing and the policy keeps it busy, no protection holds.
-    """
-    idle = [one for one in replica.idle.values() if one is not call.program]
-    if sum(one.private_tokens for one in idle) + replica.prefix_tokens < lacking:
-        return None
-    is_forced = policy.keeps_busy and not replica.num_running
-    valued = [(policy.keep_value(one, call, ledger, now_s), one) for one in idle]
-    victims: list[ProgramAccount] = []
-    freed = _Freed(replica, call.program.prefix)
-    # Sorting is stable: of equals the longest idle goes first.
-    for value, one in sorted(valued, key=lambda pair: pair[0]):
-        if freed.num_tokens >= lacking or (value >= PROTECTED and not is_forced):
-            break
-        freed.add(one)
-        victims.append(one)
-    return tuple(victims) if freed.num_tokens >= lacking else None
+    def find_victims(
+        self, call: CallAccount, replica: ReplicaAccount, lacking: int, now_s: float
+    ) -> tuple[ProgramAccount, ...] | None:
+        """The least valuable idle programs that hold so many tokens; None if that is not enough.
+
+        Where the replica runs nothing and the policy keeps it busy, no protection holds.
+        """
+        if replica.idle_tokens + replica.prefix_tokens < lacking:
+            return None
+        is_forced = self._policy.keeps_busy and not replica.num_running
+        victims: list[ProgramAccount] = []
+        freed = _Freed(replica, call.program.prefix)
+        for one in self._order.idle(replica, self._ledger, now_s):
+            if freed.num_tokens >= lacking:
+                break
+            if one is call.program:
+                continue
+            if is_forced or not self._policy.protects(one, call, self._ledger, now_s):
+                freed.add(one)
+                victims.append(one)
+        return tuple(victims) if freed.num_tokens >= lacking else None
 
 
 class _Freed:

@@ -10,10 +10,7 @@ from weft.runtime.scheduler.decisions import Fact
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
 
-__all__ = ["PROTECTED", "SchedulingPolicy"]
-
-PROTECTED = float("inf")
-"""The value of KV that is not given up for the call in question."""
+__all__ = ["SchedulingPolicy"]
 
 
 class SchedulingPolicy:
@@ -29,6 +26,10 @@ class SchedulingPolicy:
     """Whether nothing is protected on a replica that would run nothing otherwise."""
     pauses = False
     """Whether a program that gives up its KV is held too, instead of evicted alone."""
+    demotes = False
+    """Whether KV that is given up is kept outside the KV pool where there is room."""
+    values_last_s = float("inf")
+    """For how long what ``keep_value`` says of a program stands if no fact is about it."""
     patience_s = 0.0
     """For how long later calls may pass one that does not fit; then room is kept for it."""
 
@@ -40,7 +41,7 @@ class SchedulingPolicy:
 
     def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
         """Where a waiting call stands; asked again after every fact about its program."""
-        return Place((call.program.priority, call.asked_s))
+        return Place((-call.program.priority, call.asked_s))
 
     def moved(self) -> Iterable[str]:
         """Programs whose calls are to be placed anew though no fact was about them."""
@@ -58,19 +59,28 @@ class SchedulingPolicy:
         """Whether a call had better wait for something that goes on on that replica."""
         return False
 
-    def keep_value(
-        self, program: ProgramAccount, call: CallAccount | None, ledger: Ledger, now_s: float
-    ) -> float:
-        """What an idle program's KV is worth when ``call`` needs room; the lowest goes first.
-
-        None instead of a call: a replica holds more than it can, so nothing is protected.
-        """
+    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
+        """What an idle program's KV is worth; the lowest goes first."""
         return program.idle_since_s
+
+    def protects(
+        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+    ) -> bool:
+        """Whether an idle program's KV is not given up for this call."""
+        return False
+
+    def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
+        """Replicas where time alone, or another's end, may have changed what is decided."""
+        return ()
+
+    def wake_s(self, ledger: Ledger, now_s: float) -> float:
+        """When time alone may change what is decided of waiting calls; infinity: never."""
+        return float("inf")
 
     def prefetches(self, ledger: Ledger, now_s: float) -> Iterable[ProgramAccount]:
         """Programs without KV to restore where there is room that nobody waits for."""
         return ()
 
-    def wake_s(self, ledger: Ledger, now_s: float) -> float:
-        """When time alone may change what this policy decides; infinity: never."""
+    def prefetch_s(self, now_s: float) -> float:
+        """When ``prefetches`` should be asked again; infinity: whenever something happens."""
         return float("inf")

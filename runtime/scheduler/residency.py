@@ -12,29 +12,41 @@ from weft.runtime.scheduler.accounts import (
     ReplicaAccount,
 )
 
-__all__ = ["charge_room", "resize", "settle", "start_call", "stop_call", "vacate", "warm"]
+__all__ = [
+    "charge_room",
+    "resize",
+    "settle",
+    "spill",
+    "start_call",
+    "stop_call",
+    "unspill",
+    "vacate",
+    "warm",
+]
 
 
 def settle(program: ProgramAccount, replica: ReplicaAccount, num_tokens: int, now_s: float) -> None:
     """The program's history lies on the replica from now on, at least so many tokens of it."""
     assert program.home in (None, replica), "a program lives on one replica at a time"
     if program.home is None:
+        unspill(program)
         program.home = replica
         replica.residents[program.program] = program
         _share_prefix(program, replica)
         program.idle_since_s = now_s
         replica.idle[program.program] = program
         program.resident_tokens = program.prefix_tokens
-    grown = max(0, num_tokens - program.resident_tokens)
-    program.resident_tokens += grown
-    replica.private_tokens += grown
+    resize(program, max(num_tokens, program.resident_tokens))
 
 
 def resize(program: ProgramAccount, num_tokens: int) -> None:
     """The history held is so many tokens: newer turns supersede older ones."""
     assert program.home is not None
-    program.home.private_tokens += num_tokens - program.resident_tokens
+    grown = num_tokens - program.resident_tokens
     program.resident_tokens = num_tokens
+    program.home.private_tokens += grown
+    if program.program in program.home.idle:
+        program.home.idle_tokens += grown
 
 
 def vacate(program: ProgramAccount) -> None:
@@ -42,11 +54,31 @@ def vacate(program: ProgramAccount) -> None:
     replica = program.home
     assert replica is not None and not program.running, "only idle programs are moved out"
     replica.private_tokens -= program.private_tokens
+    replica.idle_tokens -= program.private_tokens
     program.home = None
     program.resident_tokens = 0
     del replica.residents[program.program]
     del replica.idle[program.program]
     _unshare_prefix(program, replica)
+
+
+def spill(program: ProgramAccount) -> None:
+    """What an idle program alone holds is kept outside the KV pool."""
+    replica, num_tokens = program.home, program.private_tokens
+    vacate(program)
+    assert replica is not None
+    program.spilled_to, program.spilled_tokens = replica, num_tokens
+    replica.spilled[program.program] = program
+    replica.spilled_tokens += num_tokens
+
+
+def unspill(program: ProgramAccount) -> None:
+    """Nothing of a program is kept outside the KV pool any more, if anything was."""
+    replica = program.spilled_to
+    if replica is not None:
+        replica.spilled_tokens -= program.spilled_tokens
+        del replica.spilled[program.program]
+        program.spilled_to, program.spilled_tokens = None, 0
 
 
 def start_call(call: CallAccount, replica: ReplicaAccount, now_s: float) -> None:
@@ -59,7 +91,8 @@ def start_call(call: CallAccount, replica: ReplicaAccount, now_s: float) -> None
     del program.waiting[call.call]
     program.running[call.call] = call
     program.is_paused = False
-    replica.idle.pop(program.program, None)
+    if replica.idle.pop(program.program, None) is not None:
+        replica.idle_tokens -= program.resident_tokens - program.prefix_tokens
     replica.num_running += 1
     charge_room(call, call.room_tokens)
 
@@ -76,6 +109,7 @@ def stop_call(call: CallAccount, now_s: float) -> None:
     if not program.running:
         program.idle_since_s = now_s
         replica.idle[program.program] = program
+        replica.idle_tokens += program.private_tokens
 
 
 def warm(call: CallAccount) -> None:

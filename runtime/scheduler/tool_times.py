@@ -13,6 +13,8 @@ BUCKETS_PER_DOUBLING = 4
 """From a millisecond to some four hours, with at most 19% between neighbours."""
 MAX_COUNT = 1024
 MAX_TOOLS = 256
+SAMPLES_PER_REFRESH = 16
+"""What is derived from n samples is kept until there are n / 16 more."""
 
 
 def _upper_s(bucket: int) -> float:
@@ -25,17 +27,24 @@ UPPER_S = tuple(_upper_s(bucket) for bucket in range(NUM_BUCKETS))
 class Latencies:
     """A histogram over buckets of equal ratio; older samples count less and less."""
 
-    __slots__ = ("_counts", "num_samples", "_total")
+    __slots__ = ("_counts", "_good_until", "_rates", "_reached", "_total", "num_samples")
 
     def __init__(self) -> None:
         self._counts = [0.0] * NUM_BUCKETS
         self._total = 0.0
         self.num_samples = 0
+        self._good_until = 0
+        self._reached: dict[tuple[int, float], float | None] = {}
+        self._rates: dict[int, float] = {}
 
     def add(self, latency_s: float) -> None:
         self._counts[_bucket_of(latency_s)] += 1.0
         self._total += 1.0
         self.num_samples += 1
+        if self.num_samples >= self._good_until:
+            self._good_until = self.num_samples + max(1, int(self._total) // SAMPLES_PER_REFRESH)
+            self._reached.clear()
+            self._rates.clear()
         if self._total >= MAX_COUNT:
             self._counts = [count / 2 for count in self._counts]
             self._total /= 2
@@ -47,11 +56,34 @@ class Latencies:
     def remaining_s(self, elapsed_s: float, share: float = 0.5) -> float:
         """For how long one more run goes on that has gone on so long: a quantile of those which
         took longer. One that outlasts them all is taken to last for as long again."""
-        first = _bucket_of(elapsed_s) if elapsed_s > 0 else 0
-        left = sum(self._counts[first:])
-        if left <= 0:
+        key = _bucket_of(elapsed_s), share
+        if key not in self._reached:
+            left = sum(self._counts[key[0] :])
+            self._reached[key] = self._reach(left * share, key[0]) if left > 0 else None
+        reached_s = self._reached[key]
+        if reached_s is None:
             return max(elapsed_s, SHORTEST_S)
-        return max(0.0, self._reach(left * share, first) - elapsed_s)
+        return max(0.0, reached_s - elapsed_s)
+
+    def return_rate(self, elapsed_s: float) -> float:
+        """How likely it is to end soon: the greatest chance, over all spans, that it ends within a
+        span, for each second that waiting for that takes on average (Gittins, 1979)."""
+        bucket = _bucket_of(elapsed_s)
+        if bucket not in self._rates:
+            self._rates[bucket] = self._best_rate(bucket)
+        return self._rates[bucket] or 1 / max(elapsed_s, SHORTEST_S)
+
+    def _best_rate(self, first: int) -> float:
+        """0 where every run has ended before."""
+        left = sum(self._counts[first:])
+        at_s = UPPER_S[first - 1] if first else 0.0
+        best, waited_s, ended = 0.0, 0.0, 0.0
+        for count, upper_s in zip(self._counts[first:], UPPER_S[first:], strict=True):
+            if ended < left:
+                waited_s += (left - ended) * (upper_s - at_s)
+                at_s, ended = upper_s, ended + count
+                best = max(best, ended / waited_s)
+        return best
 
     def shares(self) -> Iterator[tuple[float, float]]:
         """(latency, share of samples up to it), ascending: the empirical distribution."""
@@ -101,6 +133,13 @@ class ToolTimes:
         if not latencies.num_samples:
             return max(self._unknown_s - elapsed_s, elapsed_s, SHORTEST_S)
         return latencies.remaining_s(elapsed_s, share)
+
+    def return_rate(self, tool: str, elapsed_s: float) -> float:
+        """See ``Latencies.return_rate``."""
+        latencies = self.of(tool)
+        if not latencies.num_samples:
+            return 1 / self.remaining_s(tool, elapsed_s)
+        return latencies.return_rate(elapsed_s)
 
 
 def _bucket_of(latency_s: float) -> int:

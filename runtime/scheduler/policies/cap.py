@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from weft.errors import InvalidRequest
 from weft.runtime.scheduler.accounts import CallAccount
 from weft.runtime.scheduler.costs import Costs
@@ -28,16 +30,23 @@ class CapPolicy(SchedulingPolicy):
             )
         self._max_programs = max_programs
         self._begun: set[str] = set()
+        self._has_room = False
+        """Whether one more may begin since replicas were stirred last."""
 
     def told(self, fact: Fact, ledger: Ledger) -> None:
         if isinstance(fact, Dispatch):
             self._begun.add(fact.program)
         elif isinstance(fact, ProgramEnded):
             self._begun.discard(fact.program)
+            self._has_room = True
 
     def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
         has_begun = call.program.program in self._begun
-        return Place((not has_begun, call.program.priority, call.asked_s))
+        return Place((not has_begun, -call.program.priority, call.asked_s))
+
+    def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
+        has_room, self._has_room = self._has_room, False
+        return ledger.replicas if has_room else ()
 
     def admits(self, call: CallAccount, ledger: Ledger, now_s: float) -> bool:
         return call.program.program in self._begun or len(self._begun) < self._max_programs

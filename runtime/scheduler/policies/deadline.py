@@ -38,4 +38,4 @@ class DeadlinePolicy(SchedulingPolicy):
         else:
             path_s = max(program.seconds_left or 0.0, call_s)
             share_s = (program.deadline_s - call.asked_s) * call_s / path_s
-        return Place((program.priority, call.asked_s + share_s - call_s))
+        return Place((-program.priority, call.asked_s + share_s - call_s))

@@ -40,5 +40,5 @@ class LeastAttainedPolicy(SchedulingPolicy):
         level = bisect_right(BOUNDARIES_S, service_s)
         promoted_s = call.asked_s + PATIENCE_RATIO * service_s
         if level == 0 or now_s >= promoted_s:
-            return Place((program.priority, 0, call.asked_s))
-        return Place((program.priority, level, call.asked_s), promoted_s)
+            return Place((-program.priority, 0, call.asked_s))
+        return Place((-program.priority, level, call.asked_s), promoted_s)

@@ -57,7 +57,13 @@ class PausePolicy(SchedulingPolicy):
             self._arrive(ledger.programs[fact.program], ledger, fact.at_s)
 
     def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
-        return Place((call.program.program not in self._active, call.asked_s))
+        return Place(
+            (
+                call.program.program not in self._active,
+                -call.program.priority,
+                call.asked_s,
+            )
+        )
 
     def moved(self) -> Iterable[str]:
         moved, self._moved = self._moved, []
@@ -139,6 +145,6 @@ def _claim(program: ProgramAccount) -> float:
     return max(program.context_tokens, asked) + MARGIN_TOKENS
 
 
-def _resume_order(program: ProgramAccount) -> tuple[bool, float]:
-    """Programs at work before new ones, small before large."""
-    return (program.num_answered == 0, _claim(program))
+def _resume_order(program: ProgramAccount) -> tuple[int, bool, float]:
+    """By priority; then programs at work before new ones, small before large."""
+    return (-program.priority, program.num_answered == 0, _claim(program))

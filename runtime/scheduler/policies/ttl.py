@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
+
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount
 from weft.runtime.scheduler.costs import Costs
 from weft.runtime.scheduler.decisions import Dispatch, Fact
 from weft.runtime.scheduler.facts import ProgramEnded, ToolStarted
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
-from weft.runtime.scheduler.policy import PROTECTED, SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy
 
 __all__ = ["TtlPolicy"]
 
@@ -31,6 +34,8 @@ class TtlPolicy(SchedulingPolicy):
     def __init__(self, costs: Costs | None = None) -> None:
         super().__init__(costs)
         self._pinned_until_s: dict[str, float] = {}
+        self._ends: list[tuple[float, str]] = []
+        """Of pins, some of which are gone by now."""
         self._mean_wait_s = 0.0
 
     def told(self, fact: Fact, ledger: Ledger) -> None:
@@ -38,6 +43,7 @@ class TtlPolicy(SchedulingPolicy):
             program = ledger.programs[fact.program]
             span_s = self._span_s(program, fact.tool, ledger)
             self._pinned_until_s[fact.program] = fact.at_s + span_s
+            heapq.heappush(self._ends, (fact.at_s + span_s, fact.program))
         elif isinstance(fact, Dispatch):
             self._learn_wait(ledger.calls[fact.call])
             self._pinned_until_s.pop(fact.program, None)
@@ -46,19 +52,26 @@ class TtlPolicy(SchedulingPolicy):
 
     def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
         program = call.program
-        return Place((program.priority, program.home is None, program.arrived_s))
+        return Place((-program.priority, program.home is None, program.arrived_s))
 
-    def keep_value(
-        self, program: ProgramAccount, call: CallAccount | None, ledger: Ledger, now_s: float
-    ) -> float:
-        is_pinned = now_s < self._pinned_until_s.get(program.program, now_s)
-        if call is not None and (program.waiting or is_pinned):
-            return PROTECTED
-        return program.idle_since_s
+    def protects(
+        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+    ) -> bool:
+        return bool(program.waiting) or now_s < self._pinned_until_s.get(program.program, now_s)
+
+    def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
+        homes: dict[str, None] = {}
+        while self._ends and self._ends[0][0] <= now_s:
+            until_s, name = heapq.heappop(self._ends)
+            if until_s == self._pinned_until_s.get(name):
+                home = ledger.programs[name].home
+                homes |= {} if home is None else {home.replica: None}
+        return homes
 
     def wake_s(self, ledger: Ledger, now_s: float) -> float:
-        later = (until_s for until_s in self._pinned_until_s.values() if until_s > now_s)
-        return min(later, default=float("inf"))
+        while self._ends and self._ends[0][0] != self._pinned_until_s.get(self._ends[0][1]):
+            heapq.heappop(self._ends)
+        return self._ends[0][0] if self._ends else float("inf")
 
     def _learn_wait(self, call: CallAccount) -> None:
         wait_s = call.dispatched_s - call.asked_s

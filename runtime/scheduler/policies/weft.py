@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 
 from weft.errors import InvalidRequest
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount, ReplicaAccount
 from weft.runtime.scheduler.costs import Costs
-from weft.runtime.scheduler.decisions import Dispatch, Evict, Fact, Pause, Prefetch
+from weft.runtime.scheduler.decisions import Demote, Dispatch, Evict, Fact, Pause
 from weft.runtime.scheduler.facts import CallAsked, KvLost, ProgramEnded
 from weft.runtime.scheduler.fair_shares import FairShares
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
-from weft.runtime.scheduler.policy import PROTECTED, SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy
 
 __all__ = ["WeftPolicy"]
 
-SOONEST_S = 0.05
-"""Nobody is taken to return sooner: what makes densities finite."""
 RECHECK_S = 0.25
 """How often predictions are looked at again while calls wait."""
-MAX_PREFETCHES = 16
 
 
 class WeftPolicy(SchedulingPolicy):
@@ -42,6 +40,8 @@ class WeftPolicy(SchedulingPolicy):
 
     name = "weft"
     pauses = True
+    demotes = True
+    values_last_s = 0.5
 
     def __init__(self, costs: Costs | None = None, *, patience_s: float = 30.0) -> None:
         super().__init__(costs)
@@ -51,8 +51,9 @@ class WeftPolicy(SchedulingPolicy):
             )
         self.patience_s = patience_s
         self._shares = FairShares(max_lag_s=patience_s / 2)
-        self._absent: dict[str, None] = {}
-        """Programs that had KV and have none."""
+        self._recheck_s = float("-inf")
+        self._returns: list[tuple[float, str]] = []
+        """When to restore the KV of which programs."""
 
     def told(self, fact: Fact, ledger: Ledger) -> None:
         match fact:
@@ -60,20 +61,16 @@ class WeftPolicy(SchedulingPolicy):
                 self._shares.asked(ledger.calls[fact.call], self._call_s(ledger.calls[fact.call]))
             case Dispatch():
                 self._shares.dispatched(ledger.calls[fact.call])
-                self._absent.pop(fact.program, None)
-            case Prefetch():
-                self._absent.pop(fact.program, None)
-            case Pause() | Evict() | KvLost():
-                self._absent[fact.program] = None
+            case Demote() | Pause() | Evict() | KvLost():
+                self._await(ledger.programs[fact.program], ledger, fact.at_s)
             case ProgramEnded():
                 self._shares.ended(fact.program)
-                self._absent.pop(fact.program, None)
             case _:
                 pass
 
     def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
         program = call.program
-        at_s = call.asked_s + self.patience_s * program.priority + self._shares.lag_s(call)
+        at_s = call.asked_s - self.patience_s * program.priority + self._shares.lag_s(call)
         at_s += min(program.seconds_left or 0.0, self.patience_s / 2)
         if program.home is not None:
             at_s -= self.patience_s
@@ -89,35 +86,53 @@ class WeftPolicy(SchedulingPolicy):
         prefix = replica.prefixes.get(call.program.prefix)
         return prefix is not None and prefix.warmed_by is not None
 
-    def keep_value(
-        self, program: ProgramAccount, call: CallAccount | None, ledger: Ledger, now_s: float
-    ) -> float:
+    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
         if _is_done(program):
             return 0.0
-        away_s = max(SOONEST_S, ledger.returns_in_s(program, now_s))
-        restore_s = self._restore_s(program)
-        if call is not None and now_s - call.asked_s < self.patience_s:
-            assert program.home is not None
-            if restore_s > away_s * self._gain(program.home):
-                return PROTECTED
-        return restore_s / (max(1, program.private_tokens) * away_s)
+        held = max(1, program.private_tokens or program.spilled_tokens)
+        return self._restore_s(program) * ledger.return_rate(program, now_s) / held
+
+    def protects(
+        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+    ) -> bool:
+        if _is_done(program) or now_s - call.asked_s >= self.patience_s:
+            return False
+        assert program.home is not None
+        away_s = 1 / ledger.return_rate(program, now_s)
+        return self._restore_s(program) > away_s * self._gain(program.home)
+
+    def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
+        if now_s < self._recheck_s:
+            return ()
+        self._recheck_s = now_s + RECHECK_S
+        return [name for name, replica in ledger.replicas.items() if replica.idle]
+
+    def wake_s(self, ledger: Ledger, now_s: float) -> float:
+        has_idle = any(replica.idle for replica in ledger.replicas.values())
+        return self._recheck_s if has_idle else float("inf")
 
     def prefetches(self, ledger: Ledger, now_s: float) -> Iterable[ProgramAccount]:
         """Programs whose tool returns about when their KV would be there again."""
         soon: list[ProgramAccount] = []
-        for name in self._absent:
-            program = ledger.programs[name]
-            if not program.tools or _is_done(program):
-                continue
-            if ledger.returns_in_s(program, now_s) <= 2 * self._restore_s(program):
+        while self._returns and self._returns[0][0] <= now_s:
+            _, name = heapq.heappop(self._returns)
+            program = ledger.programs.get(name)
+            if program is not None and self._is_awaited(program):
                 soon.append(program)
-                if len(soon) == MAX_PREFETCHES:
-                    break
         return soon
 
-    def wake_s(self, ledger: Ledger, now_s: float) -> float:
-        has_idle = any(replica.idle for replica in ledger.replicas.values())
-        return now_s + RECHECK_S if has_idle or self._absent else float("inf")
+    def prefetch_s(self, now_s: float) -> float:
+        return self._returns[0][0] if self._returns else float("inf")
+
+    def _is_awaited(self, program: ProgramAccount) -> bool:
+        """Whether it has no KV and will ask when its tools are back."""
+        return program.home is None and bool(program.tools) and not _is_done(program)
+
+    def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
+        """Take note of when to restore its KV."""
+        if self._is_awaited(program):
+            back_s = ledger.returns_in_s(program, now_s) - 2 * self._restore_s(program)
+            heapq.heappush(self._returns, (now_s + max(RECHECK_S, back_s), program.program))
 
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.
@@ -131,6 +146,7 @@ class WeftPolicy(SchedulingPolicy):
         return tick_s / (num * (tick_s + (num + 1) * decode_s)) if tick_s else 0.0
 
     def _restore_s(self, program: ProgramAccount) -> float:
+        """What computing it anew costs, whether or not it can be read back."""
         return self.costs.restore_s(program.context_tokens, shared_tokens=program.prefix_tokens)
 
     def _call_s(self, call: CallAccount) -> float:

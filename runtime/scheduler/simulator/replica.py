@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from typing import NamedTuple
 
 from weft.runtime.scheduler.costs import Costs
 
-__all__ = ["SimulatedReplica"]
+__all__ = ["Ended", "SimulatedReplica"]
 
 EPSILON_S = 1e-9
+
+
+class Ended(NamedTuple):
+    prompts: list[str]
+    """Calls that decode from now on."""
+    calls: list[str]
 
 
 class SimulatedReplica:
@@ -30,17 +37,14 @@ class SimulatedReplica:
         self._context_tokens = 0
         self.busy_s = 0.0
 
-    def start(
-        self, call: str, *, held_tokens: int, context_tokens: int, output_tokens: int
-    ) -> None:
-        """A call begins whose prompt's first ``held_tokens`` need no computing."""
-        prompt_s = self._costs.restore_s(context_tokens, shared_tokens=held_tokens)
+    def start(self, call: str, *, prompt_s: float, context_tokens: int, output_tokens: int) -> None:
+        """A call begins whose prompt takes so long."""
         self._queue(call, prompt_s, context_tokens, output_tokens)
 
-    def restore(self, *, held_tokens: int, context_tokens: int) -> None:
-        """Compute a context that no call waits for."""
-        prompt_s = self._costs.restore_s(context_tokens, shared_tokens=held_tokens)
-        self._queue("", prompt_s, context_tokens, 0)
+    def work(self, seconds: float) -> None:
+        """Do something else, as if it were a prompt: move KV, or compute it ahead of its call."""
+        if seconds > 0:
+            self._queue("", seconds, 0, 0)
 
     def _queue(self, call: str, prompt_s: float, context_tokens: int, output_tokens: int) -> None:
         if not self._prompts:
@@ -56,18 +60,18 @@ class SimulatedReplica:
             return self._at_s + left * self._tick_s()
         return float("inf")
 
-    def advance(self, now_s: float) -> tuple[list[str], list[str]]:
-        """Let time pass up to ``next_s`` at most: calls whose prompt ended, calls that ended."""
+    def advance(self, now_s: float) -> Ended:
+        """Let time pass up to ``next_s`` at most."""
         span_s, self._at_s = now_s - self._at_s, now_s
         if self._prompts:
             self.busy_s += span_s
             self._prompt_left_s -= span_s
-            return self._end_prompt(), []
+            return Ended(self._end_prompt(), [])
         if not self._ends:
-            return [], []
+            return Ended([], [])
         self.busy_s += span_s
         self._ticks += span_s / self._tick_s() if self._tick_s() else float("inf")
-        return [], self._end_decodes()
+        return Ended([], self._end_decodes())
 
     def _tick_s(self) -> float:
         costs, num = self._costs, len(self._ends)

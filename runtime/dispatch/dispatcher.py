@@ -11,6 +11,7 @@ from weft.runtime.executor.clock import Clock, Timer
 from weft.runtime.scheduler import (
     CallAsked,
     Decision,
+    Demote,
     Dispatch,
     Evict,
     OutsideFact,
@@ -33,6 +34,10 @@ class KvActions(Protocol):
         """Nothing of an idle program need be kept."""
         ...
 
+    def demote(self, program: str, replica: str) -> None:
+        """Move what an idle program holds out of the KV pool."""
+        ...
+
     def restore(self, program: str, replica: str) -> None:
         """Compute what a program is likely to go on from, before it asks."""
         ...
@@ -41,7 +46,7 @@ class KvActions(Protocol):
 class Dispatcher:
     """Tells the scheduler facts, asks it once per turn of the loop, and does what it decides.
 
-    For the loop that uses it first. Nothing here waits for an engine.
+    For one loop at a time. Nothing here waits for an engine.
     """
 
     def __init__(self, scheduler: Scheduler, actions: KvActions, clock: Clock) -> None:
@@ -71,7 +76,6 @@ class Dispatcher:
         """
         if self._is_closed:
             raise EngineClosed("The engine was closed.", remedy="Open a new one.")
-        self._bind()
         assert self._loop is not None
         self.tell(fact)
         waiter = self._waiting[fact.call] = self._loop.create_future()
@@ -89,10 +93,13 @@ class Dispatcher:
                 closed = EngineClosed("The engine was closed.", remedy="Open a new one.")
                 waiter.set_exception(closed)
 
-    def _bind(self) -> None:
+    def bind(self) -> None:
+        """Before anything is told on a loop. Raises InvalidRequest for a second one that runs
+        beside the first."""
         running = asyncio.get_running_loop()
-        if self._loop is None:
+        if self._loop is None or self._loop.is_closed():
             self._loop = running
+            self._soon = self._timer = None
         elif self._loop is not running:
             raise InvalidRequest(
                 "A scheduled engine is used by a second event loop.",
@@ -117,6 +124,8 @@ class Dispatcher:
                 self._answer(decision.call, lambda waiter: waiter.set_exception(refused))
             case Evict() | Pause():
                 self._actions.give_up(decision.program)
+            case Demote():
+                self._actions.demote(decision.program, decision.replica)
             case Prefetch():
                 self._actions.restore(decision.program, decision.replica)
 

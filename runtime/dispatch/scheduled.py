@@ -35,7 +35,7 @@ class ScheduledEngine:
 
     A Request waits until the scheduler dispatches its Run's call to a replica; whose KV stays
     there between calls is decided by Run, too. A Request of no known Run is a program of its own.
-    ``score`` is not scheduled. For one event loop; closing it closes the replicas.
+    ``score`` is not scheduled. For one event loop at a time; closing it closes the replicas.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class ScheduledEngine:
         return self._any.render(messages, tools)
 
     def watch(self, start: ProgramStart) -> Callable[[Event], None]:
+        self._dispatcher.bind()
         self._book.open(start)
 
         def heard(event: Event) -> None:
@@ -102,6 +103,7 @@ class ScheduledEngine:
         return heard
 
     async def submit(self, request: Request) -> AsyncGenerator[Delta, None]:
+        self._dispatcher.bind()
         if request.lane is not None:
             replica = await self._teams.replica_of(request)
             stream = self._replicas[replica].submit(request)
@@ -165,6 +167,12 @@ class ScheduledEngine:
             if isinstance(replica, KvHolder):
                 replica.give_up_kv(program)
 
+    def demote(self, program: str, replica: str) -> None:
+        """Keep what the Run alone has cached outside the KV pool."""
+        holder = self._replicas[replica]
+        assert isinstance(holder, KvHolder), "only what holds KV is scheduled"
+        holder.demote_kv(program)
+
     def restore(self, program: str, replica: str) -> None:
         """Compute in advance what the Run is likely to go on from."""
         known = self._book.program(program)
@@ -226,4 +234,4 @@ def _sized(name: str, replica: Engine, now_s: float) -> ReplicaSized:
             f"The engine {replica.name!r} does not say how much KV memory it has.",
             remedy="Schedule embedded engines.",
         )
-    return ReplicaSized(now_s, name, replica.kv_tokens, replica.max_running)
+    return ReplicaSized(now_s, name, replica.kv_tokens, replica.max_running, replica.spill_tokens)

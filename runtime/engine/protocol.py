@@ -131,8 +131,18 @@ class KvHolder(Protocol):
         ...
 
     @property
+    def spill_tokens(self) -> int:
+        """How many more fit outside the KV pool; 0: there is no such place."""
+        ...
+
+    @property
     def max_running(self) -> int:
         """Most sequences in one batch."""
+        ...
+
+    def demote_kv(self, run_id: str) -> None:
+        """Move what the Run alone has cached, and nobody uses now, out of the KV pool: a Request
+        that begins alike reads it back. What finds no place there is given up."""
         ...
 
     def give_up_kv(self, run_id: str) -> None:

@@ -159,6 +159,10 @@ class EmbeddedEngine:
         return (self._pool.num_blocks - 1) * self._pool.block_size
 
     @property
+    def kv_token_bytes(self) -> int:
+        return self._kv.size_bytes // (self._pool.num_blocks * self._pool.block_size)
+
+    @property
     def spill_tokens(self) -> int:
         return 0 if self._spill is None else self._spill.num_blocks * self._pool.block_size
 

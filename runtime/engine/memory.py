@@ -59,8 +59,8 @@ class SequenceMemory:
     def try_admit(self, sequence: Sequence, num_reserved: int) -> bool:
         """Give a waiting sequence its table, starting at the longest prefix already computed.
 
-        Refuses, changing nothing but what is cached, when its pending tokens would not fit while ``num_reserved``
-        blocks stay available to those that run.
+        Refuses, changing nothing but what is cached, when its pending tokens would not fit while
+        ``num_reserved`` blocks stay available to those that run.
         """
         assert sequence.table is None, "only a sequence without blocks is admitted"
         self._attach_prefix(sequence)

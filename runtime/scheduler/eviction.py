@@ -63,7 +63,8 @@ class EvictionOrder:
         return (ledger.programs[rank.name] for rank in self._orders.get(tier, ()))
 
     def _put(self, program: ProgramAccount, tier: _Tier, ledger: Ledger, now_s: float) -> None:
-        value = self._policy.keep_value(program, ledger, now_s)
+        value_of = self._policy.spill_value if tier.is_spilled else self._policy.keep_value
+        value = value_of(program, ledger, now_s)
         if tier not in self._orders:
             self._orders[tier] = Ranking()
         self._orders[tier].put(Rank((value, program.idle_since_s), 0, program.program))

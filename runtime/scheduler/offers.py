@@ -130,25 +130,29 @@ class Offers:
         return any(
             replica.has_lane
             and (is_within or (busy and not replica.num_running))
-            and name not in self._closed
+            and (self._policy.holders_pass or name not in self._closed)
             for name, replica in replicas.items()
         )
 
-    def is_closed(self, replica: ReplicaAccount, rank: Rank) -> bool:
+    def is_closed(self, call: CallAccount, replica: ReplicaAccount, rank: Rank) -> bool:
         """Whether room there is kept for an earlier call."""
         first = self._closed.get(replica.replica)
-        return first is not None and first < rank
+        return first is not None and first < rank and not self._passes(call, replica)
 
-    def is_denied(self, replica: ReplicaAccount, rank: Rank) -> bool:
+    def is_denied(self, call: CallAccount, replica: ReplicaAccount, rank: Rank) -> bool:
         """Whether an earlier call was not given others' KV there."""
         first = self._denied.get(replica.replica)
-        return first is not None and first < rank
+        return first is not None and first < rank and not self._passes(call, replica)
+
+    def _passes(self, call: CallAccount, replica: ReplicaAccount) -> bool:
+        return self._policy.holders_pass and call.program.home is replica
 
     def deny(self, offer: Offer, replicas: Iterable[ReplicaAccount]) -> None:
         """The call did not fit on these, of which nobody before it was denied any."""
         for replica in replicas:
+            first = self._denied.get(replica.replica, offer.rank)
             if replica.has_lane:
-                self._denied[replica.replica] = offer.rank
+                self._denied[replica.replica] = min(first, offer.rank)
 
     def reserve(
         self, call: CallAccount, offer: Offer, homes: Iterable[ReplicaAccount], now_s: float

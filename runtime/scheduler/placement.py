@@ -85,11 +85,11 @@ class Chooser:
         What its own program holds beyond the call's history goes last, and only at home.
         """
         for replica in replicas:
-            if replica.has_lane and replica.need_tokens(call) <= replica.free_tokens:
+            if replica.has_lane and self._lacking(call, replica) <= 0:
                 return Fit(replica, ())
         ready = [replica for replica in givers if replica.has_lane]
         for replica in ready:
-            lacking = replica.need_tokens(call) - replica.free_tokens
+            lacking = self._lacking(call, replica)
             victims = self.find_victims(call, replica, lacking, now_s)
             if victims is not None:
                 return Fit(replica, victims)
@@ -99,6 +99,10 @@ class Chooser:
         lacking = call.size_tokens - program.resident_tokens - home.free_tokens
         victims = self.find_victims(call, home, lacking, now_s)
         return None if victims is None else Fit(home, (*victims, program))
+
+    def _lacking(self, call: CallAccount, replica: ReplicaAccount) -> int:
+        need = replica.need_tokens(call) + self._policy.headroom_tokens(call, replica)
+        return need - replica.free_tokens
 
     def find_victims(
         self, call: CallAccount, replica: ReplicaAccount, lacking: int, now_s: float

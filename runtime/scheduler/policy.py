@@ -26,6 +26,8 @@ class SchedulingPolicy:
     """Whether nothing is protected on a replica that would run nothing otherwise."""
     pauses = False
     """Whether a program that gives up its KV is held too, instead of evicted alone."""
+    holders_pass = False
+    """Whether a call goes by those who wait for room where its own program's KV is."""
     demotes = False
     """Whether KV that is given up is kept outside the KV pool where there is room."""
     values_last_s = float("inf")
@@ -59,8 +61,16 @@ class SchedulingPolicy:
         """Whether a call had better wait for something that goes on on that replica."""
         return False
 
+    def headroom_tokens(self, call: CallAccount, replica: ReplicaAccount) -> int:
+        """What must be left free there when the call is dispatched."""
+        return 0
+
     def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
         """What an idle program's KV is worth; the lowest goes first."""
+        return program.idle_since_s
+
+    def spill_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
+        """What keeping its KV outside the pool is worth, or would be; likewise."""
         return program.idle_since_s
 
     def protects(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from weft.runtime.scheduler import Dispatch, Evict, Pause, Prefetch
+from weft.runtime.scheduler import Demote, Dispatch, Evict, Pause, Prefetch
 from weft.runtime.scheduler import facts as f
 from weft.runtime.scheduler.decisions import Fact
 
@@ -15,6 +15,8 @@ __all__ = ["NaiveSums", "recompute"]
 class NaiveSums(NamedTuple):
     used: dict[str, int]
     """KV tokens by replica."""
+    spilled: dict[str, int]
+    """KV tokens kept beside each replica's pool."""
     running: dict[str, set[str]]
     """Calls by replica."""
     waiting: set[str]
@@ -25,7 +27,12 @@ def recompute(facts: Sequence[Fact]) -> NaiveSums:
     ended = {fact.program for fact in facts if isinstance(fact, f.ProgramEnded)}
     arrived = [fact for fact in facts if isinstance(fact, f.ProgramArrived)]
     replicas = [fact.replica for fact in facts if isinstance(fact, f.ReplicaSized)]
-    sums = NaiveSums({name: 0 for name in replicas}, {name: set[str]() for name in replicas}, set())
+    sums = NaiveSums(
+        dict.fromkeys(replicas, 0),
+        dict.fromkeys(replicas, 0),
+        {name: set[str]() for name in replicas},
+        set(),
+    )
     prefixes: dict[str, set[tuple[str, int]]] = {name: set() for name in replicas}
     for program in arrived:
         if program.program not in ended:
@@ -48,6 +55,7 @@ def _add(
 ) -> None:
     """Walk one program's life: where it lies, how many tokens, what waits."""
     home, tokens, context = "", 0, program.prefix_tokens
+    beside = ""
     asked: dict[str, f.CallAsked] = {}
     running = ""
     for fact in facts:
@@ -56,17 +64,21 @@ def _add(
                 asked[fact.call] = fact
             case Dispatch():
                 call = asked.pop(fact.call)
-                home, running = fact.replica, fact.call
+                home, running, beside = fact.replica, fact.call, ""
                 tokens = call.context_tokens + call.expected_output_tokens
             case f.CallAnswered():
                 running, tokens, context = "", fact.context_tokens, fact.context_tokens
+            case Demote():
+                home, beside = "", fact.replica
             case Evict() | Pause():
-                home, tokens = "", 0
+                home, beside, tokens = "", "", 0
             case Prefetch():
-                home, tokens = fact.replica, context
+                home, beside, tokens = fact.replica, "", context
             case _:
                 pass
     sums.waiting.update(asked)
+    if beside:
+        sums.spilled[beside] += tokens - program.prefix_tokens
     if home:
         sums.used[home] += tokens - program.prefix_tokens
         if program.prefix:

@@ -53,11 +53,32 @@ def _add(
     program: f.ProgramArrived,
     facts: Sequence[Fact],
 ) -> None:
-    """Walk one program's life: where it lies, how many tokens, what waits."""
-    home, tokens, context = "", 0, program.prefix_tokens
-    beside = ""
+    life = _walk(program, facts)
+    own_tokens = life.tokens - program.prefix_tokens
+    sums.waiting.update(life.asked)
+    if life.beside:
+        sums.spilled[life.beside] += own_tokens
+    if life.home:
+        sums.used[life.home] += own_tokens
+        if program.prefix:
+            prefixes[life.home].add((program.prefix, program.prefix_tokens))
+        if life.running:
+            sums.running[life.home].add(life.running)
+
+
+class _Life(NamedTuple):
+    home: str
+    beside: str
+    tokens: int
+    running: str
+    asked: dict[str, f.CallAsked]
+
+
+def _walk(program: f.ProgramArrived, facts: Sequence[Fact]) -> _Life:
+    """Where a program lies in the end, how many tokens, what runs and waits."""
+    home, beside, running = "", "", ""
+    tokens = context = program.prefix_tokens
     asked: dict[str, f.CallAsked] = {}
-    running = ""
     for fact in facts:
         match fact:
             case f.CallAsked():
@@ -76,12 +97,4 @@ def _add(
                 home, beside, tokens = fact.replica, "", context
             case _:
                 pass
-    sums.waiting.update(asked)
-    if beside:
-        sums.spilled[beside] += tokens - program.prefix_tokens
-    if home:
-        sums.used[home] += tokens - program.prefix_tokens
-        if program.prefix:
-            prefixes[home].add((program.prefix, program.prefix_tokens))
-        if running:
-            sums.running[home].add(running)
+    return _Life(home, beside, tokens, running, asked)

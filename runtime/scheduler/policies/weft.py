@@ -87,7 +87,8 @@ class WeftPolicy(SchedulingPolicy):
         """Programs whose KV was given up and is nowhere yet."""
         self._recheck_s = float("-inf")
         self._returns: list[tuple[float, str]] = []
-        """When to restore the KV of which programs."""
+        """When to restore the KV of which programs; only the last time of each counts."""
+        self._return_s: dict[str, float] = {}
 
     def told(self, fact: Fact, ledger: Ledger) -> None:
         match fact:
@@ -103,6 +104,7 @@ class WeftPolicy(SchedulingPolicy):
             case ProgramEnded():
                 self._shares.ended(fact.program)
                 self._lost.discard(fact.program)
+                self._return_s.pop(fact.program, None)
             case _:
                 pass
 
@@ -169,9 +171,11 @@ class WeftPolicy(SchedulingPolicy):
         """Programs whose tool returns about when their KV would be there again."""
         soon: list[ProgramAccount] = []
         while self._returns and self._returns[0][0] <= now_s:
-            _, name = heapq.heappop(self._returns)
+            due_s, name = heapq.heappop(self._returns)
+            is_last = self._return_s.get(name) == due_s
             program = ledger.programs.get(name)
-            if program is not None and _is_awaited(program):
+            if program is not None and is_last and _is_awaited(program):
+                del self._return_s[name]
                 soon.append(program)
         return soon
 
@@ -184,7 +188,9 @@ class WeftPolicy(SchedulingPolicy):
             self._lost.add(program.program)
         if _is_awaited(program):
             back_s = ledger.returns_in_s(program, now_s) - 2 * self._restore_s(program)
-            heapq.heappush(self._returns, (now_s + max(RECHECK_S, back_s), program.program))
+            due_s = now_s + max(RECHECK_S, back_s)
+            self._return_s[program.program] = due_s
+            heapq.heappush(self._returns, (due_s, program.program))
 
     def _pay(self, program: ProgramAccount, fact: Dispatch | Prefetch) -> None:
         if program.program in self._lost:

@@ -101,8 +101,9 @@ class Chooser:
         return None if victims is None else Fit(home, (*victims, program))
 
     def _lacking(self, call: CallAccount, replica: ReplicaAccount) -> int:
-        need = replica.need_tokens(call) + self._policy.headroom_tokens(call, replica)
-        return need - replica.free_tokens
+        is_inside = call.program.home is replica
+        headroom = 0 if is_inside else self._policy.headroom_tokens(replica)
+        return replica.need_tokens(call) + headroom - replica.free_tokens
 
     def find_victims(
         self, call: CallAccount, replica: ReplicaAccount, lacking: int, now_s: float
@@ -116,12 +117,12 @@ class Chooser:
         is_forced = self._policy.keeps_busy and not replica.num_running
         victims: list[ProgramAccount] = []
         freed = _Freed(replica, call.program.prefix)
-        for one in self._order.idle(replica, self._ledger, now_s):
+        for one, worth in self._order.idle(replica, self._ledger, now_s):
             if freed.num_tokens >= lacking:
                 break
             if one is call.program:
                 continue
-            if is_forced or not self._policy.protects(one, call, self._ledger, now_s):
+            if is_forced or not self._policy.protects(one, worth, call, now_s):
                 freed.add(one)
                 victims.append(one)
         return tuple(victims) if freed.num_tokens >= lacking else None

@@ -142,11 +142,11 @@ class Scheduler:
         return [one.program for one in sorted(idle, key=self._worth)]
 
     def _worth(self, program: ProgramAccount) -> tuple[float, float]:
-        value = self.policy.keep_value(program, self.ledger, self._now_s)
-        return value, program.idle_since_s
+        worth = self.policy.keep_value(program, self.ledger, self._now_s)
+        return worth.rank, program.idle_since_s
 
     def _spill_worth(self, program: ProgramAccount) -> float:
-        return self.policy.spill_value(program, self.ledger, self._now_s)
+        return self.policy.spill_value(program, self.ledger, self._now_s).rank
 
     def _take(self, fact: Fact) -> None:
         touched = self._programs_of(fact)
@@ -242,8 +242,8 @@ class Scheduler:
         if value <= 0 or program.private_tokens > replica.spill_capacity_tokens:
             return False
         victims: list[ProgramAccount] = []
-        for one in self._order.spilled(replica, self.ledger, self._now_s):
-            if lacking <= 0 or self._spill_worth(one) >= value:
+        for one, worth in self._order.spilled(replica, self.ledger, self._now_s):
+            if lacking <= 0 or worth.rank >= value:
                 break
             victims.append(one)
             lacking -= one.spilled_tokens
@@ -283,7 +283,7 @@ class Scheduler:
             if not self._offers.is_closed(call, replica, offer.rank)
             and not self.policy.defers(call, replica, self._now_s)
         ]
-        givers = [one for one in homes if not self._offers.is_denied(call, one, offer.rank)]
+        givers = [one for one in homes if not self._offers.is_denied(one, offer.rank)]
         fit = self._chooser.find_fit(call, homes, givers, self._now_s)
         if fit is None:
             self._offers.deny(offer, givers)

@@ -13,7 +13,7 @@ from weft.runtime.scheduler.facts import CallAsked, KvLost, ProgramEnded
 from weft.runtime.scheduler.fair_shares import FairShares
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
-from weft.runtime.scheduler.policy import SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy, Worth
 from weft.runtime.scheduler.restore_credit import RestoreCredit
 
 __all__ = ["WeftPolicy"]
@@ -126,36 +126,30 @@ class WeftPolicy(SchedulingPolicy):
         prefix = replica.prefixes.get(call.program.prefix)
         return prefix is not None and prefix.warmed_by is not None
 
-    def headroom_tokens(self, call: CallAccount, replica: ReplicaAccount) -> int:
-        is_inside = call.program.home is replica or not replica.num_running
-        return 0 if is_inside else int(self._headroom_share * replica.capacity_tokens)
+    def headroom_tokens(self, replica: ReplicaAccount) -> int:
+        return int(self._headroom_share * replica.capacity_tokens) if replica.num_running else 0
 
-    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
+    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
         if _is_done(program):
-            return 0.0
-        rate = ledger.return_rate(program, now_s)
-        return self._return_cost_s(program) * rate / max(1, program.private_tokens)
+            return Worth(0.0)
+        loss = self._return_cost_s(program) * ledger.return_rate(program, now_s)
+        return Worth(loss / max(1, program.private_tokens), loss)
 
-    def spill_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
+    def spill_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
         if _is_done(program):
-            return 0.0
-        rate = ledger.return_rate(program, now_s)
-        num_tokens = program.private_tokens or program.spilled_tokens
-        return self._restore_s(program) * rate / max(1, num_tokens)
+            return Worth(0.0)
+        loss = self._restore_s(program) * ledger.return_rate(program, now_s)
+        return Worth(loss / max(1, program.private_tokens or program.spilled_tokens), loss)
 
     def protects(
-        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+        self, program: ProgramAccount, worth: Worth, call: CallAccount, now_s: float
     ) -> bool:
         home = program.home
         assert home is not None
-        if _is_done(program):
-            return False
         has_waited = now_s - call.asked_s >= self.patience_s
         if has_waited and self._credit.is_left(home.replica, now_s):
             return False
-        away_s = 1 / ledger.return_rate(program, now_s)
-        worth_s = self._worth_of_company * away_s * self._gain(home)
-        return self._return_cost_s(program) > worth_s
+        return worth.loss > self._worth_of_company * self._gain(home)
 
     def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
         if now_s < self._recheck_s:

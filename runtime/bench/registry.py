@@ -17,6 +17,7 @@ from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.quantised import bench_quantised
 from weft.runtime.bench.report import BenchReport
+from weft.runtime.bench.simulator import bench_simulator
 from weft.runtime.bench.speculate import bench_speculate
 
 __all__ = ["Bench", "bench_names", "run_bench"]
@@ -31,6 +32,7 @@ BENCHES: Mapping[str, Bench] = {
     "parallel": bench_parallel,
     "prefix": bench_prefix,
     "quantised": bench_quantised,
+    "simulator": bench_simulator,
     "speculate": bench_speculate,
 }
 SELECTIVE = "engine"

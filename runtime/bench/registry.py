@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from weft.errors import InvalidRequest
+from weft.runtime.bench.agentic import bench_agentic
 from weft.runtime.bench.deterministic import bench_deterministic
 from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
@@ -25,6 +26,7 @@ __all__ = ["Bench", "bench_names", "run_bench"]
 Bench = Callable[[BenchOptions], Findings]
 
 BENCHES: Mapping[str, Bench] = {
+    "agentic": bench_agentic,
     "deterministic": bench_deterministic,
     "engine": bench_engine,
     "hogwild": bench_hogwild,

@@ -6,10 +6,11 @@ torch along; everything here works without.
 
 from __future__ import annotations
 
-from weft.cache.eviction import EvictionPriority, least_recently_used
+from weft.cache.eviction import EvictionPriority, least_recently_used, released_first
 from weft.cache.lease import Lease
 from weft.cache.namespace import Namespace
 from weft.cache.node import RadixNode
+from weft.cache.owner import KvOwner, Standing
 from weft.cache.pool import PADDING_BLOCK, BlockPool
 from weft.cache.radix import Insertion, PrefixMatch, RadixTree
 from weft.cache.table import BlockCopy, BlockTable
@@ -21,10 +22,13 @@ __all__ = [
     "BlockTable",
     "EvictionPriority",
     "Insertion",
+    "KvOwner",
     "Lease",
     "Namespace",
     "PrefixMatch",
     "RadixNode",
     "RadixTree",
+    "Standing",
     "least_recently_used",
+    "released_first",
 ]

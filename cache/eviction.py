@@ -7,15 +7,28 @@ from collections.abc import Callable
 
 from weft.cache.node import RadixNode
 
-__all__ = ["EvictionPriority", "EvictionQueue", "least_recently_used"]
+__all__ = ["EvictionPriority", "EvictionQueue", "least_recently_used", "released_first"]
+
+LOWER = 1e15
+"""More than a tree's clock ever shows; floats still tell neighbouring times apart, twice as far
+too."""
 
 EvictionPriority = Callable[[RadixNode], float]
 """Value of keeping a leaf: the smallest goes first. It may rise at any time and is read again
-before a leaf goes; a fall is noticed only when the leaf is queued anew."""
+before a leaf goes; a fall is noticed when the leaf is queued anew, or by ``reprice``."""
 
 
 def least_recently_used(node: RadixNode) -> float:
     return node.last_use
+
+
+def released_first(node: RadixNode) -> float:
+    """The least recently used of what all its owners have released, then of what they have
+    demoted, then of all else."""
+    standings = {owner.standing for owner in node.owners}
+    if not standings or "kept" in standings:
+        return node.last_use
+    return node.last_use - (LOWER if "demoted" in standings else 2 * LOWER)
 
 
 class EvictionQueue:
@@ -29,14 +42,23 @@ class EvictionQueue:
         self._priority = priority
         self._heap: list[tuple[float, int, RadixNode]] = []
         self._num_pushed = 0
+        self._is_stale = False
 
     def offer(self, node: RadixNode) -> None:
         """Queue the node if it can be evicted and is not queued; O(log n)."""
         if node.is_evictable and not node.is_queued:
             self._push(node)
 
+    def reprice(self) -> None:
+        """Some priorities may have fallen: read all again before the next leaf goes, O(n)."""
+        self._is_stale = True
+
     def pop(self) -> RadixNode | None:
         """Take out the cheapest leaf that can be evicted, ``None`` when there is none."""
+        if self._is_stale:
+            self._heap = [(self._priority(node), at, node) for _, at, node in self._heap]
+            heapq.heapify(self._heap)
+            self._is_stale = False
         while self._heap:
             priority, _, node = heapq.heappop(self._heap)
             node.is_queued = False

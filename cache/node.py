@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.cache.namespace import Namespace
+from weft.cache.owner import KvOwner
 
 __all__ = ["RadixNode"]
 
@@ -26,6 +27,7 @@ class RadixNode:
         "last_use",
         "namespace",
         "num_pins",
+        "owners",
         "parent",
     )
 
@@ -46,6 +48,8 @@ class RadixNode:
         """The tree's clock when a match or an insert last passed through."""
         self.num_pins = 0
         """Leases on this node or below it."""
+        self.owners: tuple[KvOwner, ...] = ()
+        """Whose tokens end here, or did before a split."""
         self.is_queued = False
         """Has an entry in the queue of eviction candidates."""
         self.is_dropped = False
@@ -59,6 +63,10 @@ class RadixNode:
     def is_evictable(self) -> bool:
         """An unpinned leaf of the tree."""
         return not (self.is_dropped or self.num_pins or self.children or self.is_root)
+
+    def spelled(self) -> bytes:
+        """The tokens from the root to the end of this run, as the edges have them."""
+        return b"".join([node.edge for node in self.path()][::-1])
 
     def path(self) -> Iterator[RadixNode]:
         """This node and its ancestors, without the root."""

@@ -15,6 +15,7 @@ from weft.cache.eviction import EvictionPriority, EvictionQueue, least_recently_
 from weft.cache.lease import Lease
 from weft.cache.namespace import Namespace
 from weft.cache.node import RadixNode
+from weft.cache.owner import KvOwner
 from weft.cache.pool import BlockPool
 
 __all__ = ["Insertion", "PrefixMatch", "RadixTree"]
@@ -44,6 +45,10 @@ class Insertion(NamedTuple):
     node: RadixNode
 
 
+GiveUp = Callable[[RadixNode, Sequence[int]], None]
+"""A leaf, whose edge still spells all that it held, and its last blocks, which go."""
+
+
 class RadixTree:
     """Indexes full blocks by (namespace, tokens) and holds one pool reference on each.
 
@@ -56,12 +61,15 @@ class RadixTree:
         *,
         priority: EvictionPriority = least_recently_used,
         clock: Callable[[], int] | None = None,
+        on_give_up: GiveUp | None = None,
     ) -> None:
-        """``clock`` must rise with every call; by default a counter from 1."""
+        """``clock`` must rise with every call; by default a counter from 1. ``on_give_up`` is
+        called for blocks as they leave the index, while they still hold what they held."""
         self._pool = pool
         self._clock = clock if clock is not None else count(1).__next__
         self._roots: dict[Namespace, RadixNode] = {}
         self._queue = EvictionQueue(priority)
+        self._on_give_up = on_give_up
         self._width = pool.block_size * array("q").itemsize
         self._num_cached = 0
         self._num_pinned = 0
@@ -92,7 +100,12 @@ class RadixTree:
         return PrefixMatch(block_ids, len(block_ids) * self._pool.block_size, path[-1])
 
     def insert(
-        self, namespace: Namespace, tokens: Sequence[int], block_ids: Sequence[int]
+        self,
+        namespace: Namespace,
+        tokens: Sequence[int],
+        block_ids: Sequence[int],
+        *,
+        owner: KvOwner | None = None,
     ) -> Insertion:
         """Index the full blocks of ``tokens``, whose KV must be written already.
 
@@ -109,6 +122,9 @@ class RadixTree:
         if adopted:
             self._roots.setdefault(namespace, path[0])
             node = self._add_leaf(node, key[len(known) * self._width :], adopted)
+        if owner is not None and owner not in node.owners:
+            others = (one for one in node.owners if one.standing != "released")
+            node.owners = (*others, owner)
         return Insertion(len(known), known + adopted, node)
 
     def lock(self, node: RadixNode) -> Lease:
@@ -136,6 +152,10 @@ class RadixTree:
                 break
             num_freed += self._give_up(node, num_blocks - num_freed)
         return num_freed
+
+    def reprice(self) -> None:
+        """Owners stand lower than before: read all priorities again, O(leaves), once."""
+        self._queue.reprice()
 
     def clear(self, namespace: Namespace | None = None) -> int:
         """Give up every unpinned block of one namespace, or of all; returns how many became free.
@@ -200,6 +220,7 @@ class RadixTree:
         assert parent is not None, "a root has no edge to split"
         upper = RadixNode(node.namespace, parent, node.edge[:at], node.block_ids[:num_blocks])
         upper.last_use, upper.num_pins = node.last_use, node.num_pins
+        upper.owners = node.owners
         parent.children[upper.edge[: self._width]] = upper
         node.parent, node.edge = upper, node.edge[at:]
         node.block_ids = node.block_ids[num_blocks:]
@@ -224,10 +245,13 @@ class RadixTree:
 
     def _give_up(self, leaf: RadixNode, num_wanted: int) -> int:
         """Give up blocks from the leaf's end until enough became free or the leaf is gone."""
-        num_freed = 0
+        num_freed, given_up = 0, list[int]()
         while leaf.block_ids and num_freed < num_wanted:
-            num_freed += self._pool.release([leaf.block_ids.pop()])
+            given_up.append(leaf.block_ids.pop())
+            num_freed += self._pool.release(given_up[-1:])
             self._num_cached -= 1
+        if self._on_give_up is not None:
+            self._on_give_up(leaf, given_up[::-1])
         if leaf.block_ids:
             leaf.edge = leaf.edge[: len(leaf.block_ids) * self._width]
             self._queue.offer(leaf)

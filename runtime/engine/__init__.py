@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.opening import open_engine
-from weft.runtime.engine.protocol import Capabilities, Engine, EngineStats
+from weft.runtime.engine.protocol import Capabilities, Engine, EngineStats, KvHolder
 
-__all__ = ["Capabilities", "Engine", "EngineConfig", "EngineStats", "open_engine"]
+__all__ = ["Capabilities", "Engine", "EngineConfig", "EngineStats", "KvHolder", "open_engine"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from weft.programs.message import Message
 from weft.programs.past import Past
 from weft.programs.request import Delta, Request
 
-__all__ = ["Capabilities", "Engine", "EngineStats"]
+__all__ = ["Capabilities", "Engine", "EngineStats", "KvHolder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,4 +118,39 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Cancel what runs, stop the loop, free memory. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class KvHolder(Protocol):
+    """An engine whose KV memory a scheduler may plan with."""
+
+    @property
+    def kv_tokens(self) -> int:
+        """How many tokens fit, in blocks that are full."""
+        ...
+
+    @property
+    def kv_token_bytes(self) -> int:
+        """Memory of one token in all layers."""
+        ...
+
+    @property
+    def spill_tokens(self) -> int:
+        """How many more fit outside the KV pool; 0: there is no such place."""
+        ...
+
+    @property
+    def max_running(self) -> int:
+        """Most sequences in one batch."""
+        ...
+
+    def demote_kv(self, run_id: str) -> None:
+        """Move what the Run alone has cached, and nobody uses now, out of the KV pool: a Request
+        that begins alike reads it back. What finds no place there is given up."""
+        ...
+
+    def give_up_kv(self, run_id: str) -> None:
+        """What the Run alone has cached goes before all else when room is needed, until one of
+        its Requests caches more. Unknown ids are ignored."""
         ...

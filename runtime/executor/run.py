@@ -11,13 +11,14 @@ from typing import Any, Generic, Self, TypeVar, cast
 import networkx as nx
 from pydantic_core import to_jsonable_python
 
-from weft.errors import UnsupportedFeature
+from weft.errors import InvalidRequest, UnsupportedFeature
 from weft.programs.budget import Budget
 from weft.programs.dag import build_dag
 from weft.programs.entry import Program
 from weft.programs.handle import Step, use
 from weft.programs.lineage import LineageTaskFactory
 from weft.programs.strand import CURRENT
+from weft.runtime.engine.programs import ProgramEngine, ProgramStart
 from weft.runtime.engine.protocol import Capabilities, Engine
 from weft.runtime.executor.account import Account, Spent
 from weft.runtime.executor.clock import Clock, SystemClock
@@ -109,15 +110,19 @@ class Run(Generic[T]):
         clock: Clock | None = None,
         tenant: str = "",
         priority: int = 0,
+        deadline_s: float | None = None,
     ) -> Run[S]:
         """Start a program; returns as soon as it is recorded and scheduled.
 
+        ``priority``: larger is served first. ``deadline_s``: seconds from now within which the
+        Run should end, for an engine that schedules programs to hurry; it is no limit.
         ``seed`` and the lineage of each Step give its seed. ``observers`` are called for every
         event. Raises UnsupportedFeature when the engine lacks what the program requires,
         TypeError when the arguments do not fit, JournalError when the store refuses.
         """
         program.bind(*args, **(kwargs or {}))
         _check_requirements(program, engine)
+        _check_deadline(deadline_s)
         state = RunState(
             run_id=run_id or uuid.uuid4().hex,
             engine=engine,
@@ -131,6 +136,8 @@ class Run(Generic[T]):
         run = Run(program, args, kwargs or {}, state=state, budget=budget or NO_LIMIT)
         if store is not None:
             await store.begin_run(run._record())
+        if isinstance(engine, ProgramEngine):
+            state.log.show_to(engine.watch(run._announcement(deadline_s)))
         run._launch()
         return run
 
@@ -267,6 +274,16 @@ class Run(Generic[T]):
             )
         )
 
+    def _announcement(self, deadline_s: float | None) -> ProgramStart:
+        return ProgramStart(
+            run_id=self.run_id,
+            path=self._program.path,
+            tenant=self._state.tenant,
+            priority=self._state.priority,
+            deadline_s=deadline_s,
+            budget_tokens=self._account.limit.tokens,
+        )
+
     def _record(self) -> RunRecord:
         state = self._state
         return RunRecord(
@@ -288,6 +305,13 @@ _NOBODY = _Nobody()
 
 def _brief(error: BaseException | None) -> str:
     return "" if error is None else f"{type(error).__name__}: {error}"
+
+
+def _check_deadline(deadline_s: float | None) -> None:
+    if deadline_s is not None and not 0 < deadline_s < float("inf"):
+        raise InvalidRequest(
+            f"deadline_s is {deadline_s!r}.", remedy="Give a positive number of seconds, or None."
+        )
 
 
 def _check_requirements(program: Program[..., Any], engine: Engine) -> None:

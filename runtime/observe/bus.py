@@ -57,6 +57,10 @@ class EventLog:
     def is_closed(self) -> bool:
         return self._is_closed
 
+    def show_to(self, observer: Observer) -> None:
+        """Call one more observer for every event from now on."""
+        self._observers.append(observer)
+
     def append(self, event: Event) -> None:
         """Keep the event, show it to the observers and wake the readers."""
         assert event.seq == self.next_seq, f"event {event.seq} follows {self.next_seq - 1}"

@@ -92,10 +92,19 @@ class ScriptedEngine:
         *,
         capabilities: Capabilities = EVERYTHING,
         name: str = "scripted",
+        kv_tokens: int = 1_000_000,
+        spill_tokens: int = 0,
+        max_running: int = 1024,
     ) -> None:
+        """``kv_tokens``, ``spill_tokens`` and ``max_running`` are what schedulers are told; the
+        engine itself serves all at once."""
         self._script = script or _echo
         self._capabilities = capabilities
         self._name = name
+        self.kv_tokens = kv_tokens
+        self.kv_token_bytes = 4
+        self.spill_tokens = spill_tokens
+        self.max_running = max_running
         self._is_closed = False
         self._queues: dict[str, _Mailbox] = {}
         self._writers: dict[str, dict[int, asyncio.Task[None]]] = {}
@@ -107,6 +116,10 @@ class ScriptedEngine:
         """Ids of Requests whose stream was closed before all sequences had ended."""
         self.cancelled: list[tuple[str, int]] = []
         """Sequences that were ended before they were done: Request id and index."""
+        self.given_up: list[str] = []
+        """Runs whose KV a scheduler has given up, in order."""
+        self.demoted: list[str] = []
+        """Runs whose KV a scheduler has demoted, in order."""
 
     @property
     def name(self) -> str:
@@ -231,6 +244,12 @@ class ScriptedEngine:
                 task.cancel()
                 self.cancelled.append((request_id, index))
                 self._queues[request_id].put(Delta(index=index, finish_reason="cancelled"))
+
+    def give_up_kv(self, run_id: str) -> None:
+        self.given_up.append(run_id)
+
+    def demote_kv(self, run_id: str) -> None:
+        self.demoted.append(run_id)
 
     async def score(
         self, prompt: Sequence[int], target: Sequence[int], *, past: Past | None = None

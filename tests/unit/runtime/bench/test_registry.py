@@ -9,6 +9,7 @@ from weft.runtime.bench import BenchOptions, bench_names, run_bench
 from weft.runtime.bench.findings import Findings
 
 NAMES = (
+    "agentic",
     "deterministic",
     "engine",
     "hogwild",
@@ -17,6 +18,7 @@ NAMES = (
     "prefix",
     "quantised",
     "sandbox",
+    "simulator",
     "speculate",
 )
 

@@ -1,0 +1,92 @@
+"""What scripted agents read, say and wait for; the same for every contender."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from weft.runtime.scheduler.simulator import Script
+
+__all__ = [
+    "LETTERS",
+    "AgentScript",
+    "AgentStep",
+    "Passage",
+    "as_scripts",
+    "mean_context",
+    "text_of",
+]
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Passage(NamedTuple):
+    """A text that its seed says: one token a letter, for tokenizers of single bytes."""
+
+    seed: str
+    num_tokens: int
+
+
+class AgentStep(NamedTuple):
+    read: Passage
+    num_output: int
+    tool: str
+    tool_s: float
+
+
+class AgentScript(NamedTuple):
+    name: str
+    tenant: str
+    prefix: Passage
+    steps: tuple[AgentStep, ...]
+
+    def to_json(self) -> dict[str, object]:
+        return {**self._asdict(), "steps": [list(step) for step in self.steps]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> AgentScript:
+        steps = tuple(
+            AgentStep(Passage(*read), num_output, tool, tool_s)
+            for read, num_output, tool, tool_s in data["steps"]
+        )
+        return cls(data["name"], data["tenant"], Passage(*data["prefix"]), steps)
+
+
+def text_of(passage: Passage) -> str:
+    """The same for the same passage, in every process."""
+    rng = random.Random(passage.seed)
+    return "".join(rng.choices(LETTERS, k=passage.num_tokens))
+
+
+def as_scripts(scripts: Sequence[Script], *, time_scale: float) -> list[AgentScript]:
+    """Simulated programs as real ones, their tools' times scaled."""
+    return [
+        AgentScript(
+            name=script.program,
+            tenant=script.tenant,
+            prefix=Passage(script.prefix, script.prefix_tokens),
+            steps=tuple(
+                AgentStep(
+                    Passage(f"{script.program}/{number}", max(1, step.new_tokens)),
+                    step.output_tokens,
+                    step.tool,
+                    step.tool_s * time_scale,
+                )
+                for number, step in enumerate(script.steps)
+            ),
+        )
+        for script in scripts
+    ]
+
+
+def mean_context(scripts: Sequence[AgentScript]) -> float:
+    """Tokens of KV that an open program holds, averaged over all steps; the shared prefix
+    counted for each."""
+    sizes: list[int] = []
+    for script in scripts:
+        size = script.prefix.num_tokens
+        for step in script.steps:
+            size += step.read.num_tokens + step.num_output
+            sizes.append(size)
+    return sum(sizes) / len(sizes)

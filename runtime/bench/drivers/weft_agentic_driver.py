@@ -1,0 +1,219 @@
+"""Agents on weft: scripted programs in a closed loop, under one way of scheduling."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from weft.programs.context import context
+from weft.programs.entry import program
+from weft.programs.generate import gen
+from weft.programs.toolstep import tool
+from weft.runtime.bench.agent_script import LETTERS, AgentScript, text_of
+from weft.runtime.dispatch import ScheduledEngine, measure_costs
+from weft.runtime.engine import Engine, EngineConfig, open_engine
+from weft.runtime.executor.run import Run
+from weft.runtime.observe import Event, StepEvent, TokenEvent
+from weft.runtime.scheduler import Costs, make_policy
+
+__all__ = ["open_driver"]
+
+PLAIN = "plain"
+"""No scheduler: Requests go to the engine as they come."""
+BLOCK_SIZE = 16
+
+
+@tool
+async def file(seconds: float) -> None:
+    """Read or write a file.
+
+    Args:
+        seconds: How long that takes.
+    """
+    await asyncio.sleep(seconds)
+
+
+@tool
+async def shell(seconds: float) -> None:
+    """Run a command.
+
+    Args:
+        seconds: How long that takes.
+    """
+    await asyncio.sleep(seconds)
+
+
+@tool(timeout_s=None)
+async def task(seconds: float) -> None:
+    """Let a sub-agent work.
+
+    Args:
+        seconds: How long that takes.
+    """
+    await asyncio.sleep(seconds)
+
+
+TOOLS = {one.name: one for one in (file, shell, task)}
+
+
+@program
+async def agent(script: AgentScript, done: Callable[[float], None]) -> None:
+    """Generate, use a tool, write what it said; ``done`` is given the time at each step's end."""
+    written = context(text_of(script.prefix), is_raw=True)
+    for step in script.steps:
+        written = written.write(text_of(step.read))
+        said = gen(
+            written,
+            max_tokens=step.num_output,
+            min_tokens=step.num_output,
+            ignore_eos=True,
+            temperature=0.0,
+        )
+        await said
+        written = written.write(said)
+        if step.tool:
+            await TOOLS[step.tool](step.tool_s)
+        done(time.perf_counter())
+
+
+class _FirstTokens:
+    """Of each generation the seconds from its start to its first token."""
+
+    def __init__(self) -> None:
+        self.waits_s: list[tuple[float, float]] = []
+        """(when it came, how long it took), both by the clock of the bench."""
+        self._asked: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepEvent) and event.kind == "gen" and event.phase == "started":
+            self._asked[f"{event.run_id}/{event.lineage}"] = time.perf_counter()
+        elif isinstance(event, TokenEvent):
+            asked_s = self._asked.pop(f"{event.run_id}/{event.lineage}", None)
+            if asked_s is not None:
+                now_s = time.perf_counter()
+                self.waits_s.append((now_s, now_s - asked_s))
+
+
+class _Loop:
+    """So many programs are open at any time; who ends makes room for the next."""
+
+    def __init__(self, engine: Engine, scripts: Sequence[AgentScript]) -> None:
+        self._engine = engine
+        self._scripts: Iterator[AgentScript] = iter(scripts)
+        self.steps_s: dict[str, list[float]] = {}
+        self.ended: list[str] = []
+        self.first_tokens = _FirstTokens()
+
+    async def work(self) -> None:
+        for script in self._scripts:
+            steps_s = self.steps_s[script.name] = []
+            run = await Run.start(
+                agent,
+                script,
+                steps_s.append,
+                engine=self._engine,
+                tenant=script.tenant,
+                observers=[self.first_tokens],
+            )
+            async with run:
+                await run.result()
+            self.ended.append(script.name)
+        raise RuntimeError("the programs have run out before the time")
+
+
+class _Weft:
+    def __init__(self) -> None:
+        self._model = ""
+        self._config = EngineConfig()
+        self._costs = Costs()
+
+    def load(self, *, model: str, kv_bytes: int, max_running: int) -> dict[str, Any]:
+        """Measure what the model's work costs; how many tokens fit, and what letters are."""
+        self._model = model
+        self._config = EngineConfig(
+            kv_bytes=kv_bytes, max_running=max_running, block_size=BLOCK_SIZE
+        )
+        return asyncio.run(self._measure())
+
+    async def _measure(self) -> dict[str, Any]:
+        engine: Any = await open_engine(self._model, config=self._config)
+        try:
+            self._costs = await measure_costs(engine)
+            letters = {letter: engine.encode(letter)[0] for letter in LETTERS}
+            return {"kv_tokens": engine.kv_tokens, "letters": letters, "costs": asdict(self._costs)}
+        finally:
+            await engine.close()
+
+    def run(
+        self,
+        *,
+        policy: str,
+        options: Mapping[str, float],
+        scripts: Sequence[Mapping[str, Any]],
+        num_open: int,
+        warm_s: float,
+        seconds: float,
+        spill_bytes: int = 0,
+    ) -> dict[str, Any]:
+        """Serve for so many seconds behind the warm-up, then drop what is open."""
+        made = [AgentScript.from_json(script) for script in scripts]
+        config = replace(self._config, spill_bytes=spill_bytes)
+        return asyncio.run(self._run(config, policy, options, made, num_open, warm_s, seconds))
+
+    async def _run(
+        self,
+        config: EngineConfig,
+        policy: str,
+        options: Mapping[str, float],
+        scripts: Sequence[AgentScript],
+        num_open: int,
+        warm_s: float,
+        seconds: float,
+    ) -> dict[str, Any]:
+        own = await open_engine(self._model, config=config)
+        engine = own
+        if policy != PLAIN:
+            engine = ScheduledEngine(own, policy=make_policy(policy, self._costs, **options))
+        loop = _Loop(engine, scripts)
+        started = time.perf_counter()
+        workers = [asyncio.create_task(loop.work()) for _ in range(num_open)]
+        try:
+            await asyncio.wait(workers, timeout=warm_s, return_when=asyncio.FIRST_EXCEPTION)
+            before = engine.stats()
+            begins_s = time.perf_counter()
+            await asyncio.wait(workers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+            ends_s = time.perf_counter()
+            after = engine.stats()
+            for worker in workers:
+                if worker.done():
+                    worker.result()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await engine.close()
+        counted = {
+            name: sum(begins_s <= at_s < ends_s for at_s in steps_s)
+            for name, steps_s in loop.steps_s.items()
+        }
+        first_s = [took for at_s, took in loop.first_tokens.waits_s if begins_s <= at_s < ends_s]
+        return {
+            "seconds": ends_s - begins_s,
+            "steps": counted,
+            "ended": loop.ended,
+            "first_token_s": first_s,
+            "num_prompt_tokens": after.num_prompt_tokens - before.num_prompt_tokens,
+            "num_cached_tokens": after.num_cached_tokens - before.num_cached_tokens,
+            "num_generated_tokens": after.num_generated_tokens - before.num_generated_tokens,
+            "num_preemptions": after.num_preemptions - before.num_preemptions,
+            "num_ticks": after.num_ticks - before.num_ticks,
+            "whole_s": ends_s - started,
+        }
+
+
+def open_driver() -> Mapping[str, Callable[..., object]]:
+    weft = _Weft()
+    return {"load": weft.load, "run": weft.run}

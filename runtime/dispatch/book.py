@@ -1,0 +1,223 @@
+"""The open programs: what their Runs and Requests come to as facts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from weft.programs.request import Delta, Request
+from weft.runtime.dispatch.dispatcher import Dispatcher
+from weft.runtime.dispatch.prefixes import Prefixes
+from weft.runtime.dispatch.profiles import Profiles
+from weft.runtime.dispatch.program import OpenProgram
+from weft.runtime.engine.programs import ProgramStart
+from weft.runtime.observe.event import Event, RunEvent, StepEvent
+from weft.runtime.scheduler import (
+    CallAnswered,
+    CallAsked,
+    CallCancelled,
+    CallGrew,
+    ProgramArrived,
+    ProgramEnded,
+    SuccessorsKnown,
+    ToolReturned,
+    ToolStarted,
+)
+
+__all__ = ["Book", "OpenCall"]
+
+GROWTH_TOKENS = 16
+"""A call that says more than was expected is told of in such steps."""
+
+Reason = Literal["ended", "cancelled", "disconnected"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class OpenCall:
+    """A Request on its way, or what a team of lanes asks for together."""
+
+    call: str
+    program: OpenProgram
+    context: tuple[int, ...]
+    expected: int
+    asked_s: float
+    replica: asyncio.Future[str]
+    """Where it is to run, once that is decided."""
+    is_anonymous: bool = False
+    """Its program is nothing but this call."""
+    is_dispatched: bool = False
+    is_prefilled: bool = False
+    said: tuple[int, ...] = ()
+    """By the first sequence."""
+    num_output: int = 0
+    """Tokens of all sequences."""
+    num_told: int = 0
+
+    def of(self, run_id: str) -> bool:
+        return self.program.start.run_id == run_id
+
+
+class Book:
+    """Keeps what must be known to tell facts from Requests and events. For one event loop."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._programs: dict[str, OpenProgram] = {}
+        self._prefixes = Prefixes()
+        self._profiles = Profiles()
+
+    def program(self, run_id: str) -> OpenProgram | None:
+        return self._programs.get(run_id)
+
+    def programs(self) -> list[OpenProgram]:
+        return list(self._programs.values())
+
+    def open(self, start: ProgramStart) -> OpenProgram:
+        """A Run has begun; the scheduler is told with its first call."""
+        program = self._programs[start.run_id] = OpenProgram(start, self._dispatcher.now())
+        return program
+
+    def end(self, run_id: str, reason: Reason = "ended") -> None:
+        """A Run is over with all that it held."""
+        program = self._programs.pop(run_id, None)
+        if program is None:
+            return
+        now_s = self._dispatcher.now()
+        if reason == "ended" and program.work_s:
+            work_s = (*program.work_s, program.worked_s(now_s))
+            self._profiles.ended(program.start.path, work_s)
+        if program.has_arrived:
+            self._dispatcher.tell(ProgramEnded(now_s, run_id, reason))
+
+    def heard(self, event: Event) -> None:
+        """An event of a Run that was opened."""
+        match event:
+            case RunEvent(phase="started"):
+                pass
+            case RunEvent():
+                self.end(event.run_id, "cancelled" if event.phase == "cancelled" else "ended")
+            case StepEvent(kind="tool"):
+                self._heard_tool(event)
+            case _:
+                pass
+
+    def ask(self, request: Request) -> OpenCall:
+        """Ask the scheduler for what a Request needs; its program is told of first, if it is
+        new."""
+        program = self._programs.get(request.run_id)
+        is_anonymous = program is None
+        if program is None:
+            start = ProgramStart(
+                run_id=request.request_id,
+                path="",
+                tenant=request.tenant,
+                priority=request.priority,
+            )
+            program = self.open(start)
+        context = request.context
+        self._arrive(program, context)
+        self._tell_left(program)
+        expected, now_s = self._expected(program, request), self._dispatcher.now()
+        name, run_id, num_new = request.request_id, program.start.run_id, program.num_new(context)
+        asked = CallAsked(now_s, run_id, name, len(context), num_new, expected)
+        return OpenCall(
+            call=name,
+            program=program,
+            context=context,
+            expected=expected,
+            asked_s=now_s,
+            replica=self._dispatcher.ask(asked),
+            is_anonymous=is_anonymous,
+        )
+
+    def dispatched(self, call: OpenCall) -> None:
+        call.is_dispatched = True
+        call.program.waited_s += self._dispatcher.now() - call.asked_s
+
+    def grew(self, call: OpenCall, delta: Delta) -> None:
+        """An engine has sent more of a call."""
+        call.num_output += len(delta.token_ids)
+        if delta.index == 0:
+            call.said += delta.token_ids
+        is_first = not call.is_prefilled
+        call.is_prefilled = True
+        more = call.num_output - max(call.num_told, call.expected)
+        if (is_first or more >= GROWTH_TOKENS) and self._is_open(call):
+            call.num_told = call.num_output
+            now_s = self._dispatcher.now()
+            self._dispatcher.tell(CallGrew(now_s, call.call, call.num_output))
+
+    def answered(self, call: OpenCall, num_sequences: int = 1) -> None:
+        """Every sequence of a call came to its own end."""
+        program, now_s = call.program, self._dispatcher.now()
+        context = call.context + call.said
+        program.keep(context)
+        program.work_s.append(program.worked_s(now_s))
+        self._profiles.answered(program.start.path, call.num_output / num_sequences)
+        if self._is_open(call):
+            kept = CallAnswered(now_s, call.call, call.num_output, len(context))
+            self._dispatcher.tell(kept)
+        self._leave(call)
+
+    def cancelled(self, call: OpenCall) -> None:
+        """Nobody waits for a call any more, or it failed."""
+        if self._is_open(call):
+            self._dispatcher.tell(CallCancelled(self._dispatcher.now(), call.call))
+        self._leave(call)
+
+    def _leave(self, call: OpenCall) -> None:
+        if call.is_anonymous:
+            self.end(call.program.start.run_id)
+
+    def _is_open(self, call: OpenCall) -> bool:
+        """The scheduler has not forgotten it with its program, nor refused it."""
+        return call.call in self._dispatcher.scheduler.ledger.calls
+
+    def _arrive(self, program: OpenProgram, context: tuple[int, ...]) -> None:
+        if program.has_arrived:
+            return
+        program.has_arrived = True
+        start, now_s = program.start, self._dispatcher.now()
+        prefix = self._prefixes.share(start.tenant, start.path, context)
+        until_s = None if start.deadline_s is None else program.began_s + start.deadline_s
+        self._dispatcher.tell(
+            ProgramArrived(
+                now_s,
+                start.run_id,
+                tenant=start.tenant,
+                priority=start.priority,
+                deadline_s=until_s,
+                prefix=prefix.name,
+                prefix_tokens=prefix.num_tokens,
+                budget_tokens=start.budget_tokens,
+            )
+        )
+
+    def _expected(self, program: OpenProgram, request: Request) -> int:
+        if request.lane is not None:
+            team = request.lane.team
+            each = team.lane_tokens or self._profiles.expected_output(program.start.path, None)
+            return team.max_lanes * each
+        sampling = request.sampling
+        each = self._profiles.expected_output(program.start.path, sampling.max_tokens)
+        return request.n * max(each, sampling.min_tokens)
+
+    def _tell_left(self, program: OpenProgram) -> None:
+        left = self._profiles.left(program.start.path, len(program.work_s))
+        if left is not None:
+            now_s, run_id = self._dispatcher.now(), program.start.run_id
+            self._dispatcher.tell(SuccessorsKnown(now_s, run_id, left.steps, left.seconds))
+
+    def _heard_tool(self, event: StepEvent) -> None:
+        """Tools before a Run's first call hold nothing up and are not told of."""
+        program, now_s = self._programs.get(event.run_id), self._dispatcher.now()
+        if program is None or not program.has_arrived:
+            return
+        run = f"{event.run_id}/{event.lineage}"
+        if event.phase == "started":
+            program.tools.add(run)
+            self._dispatcher.tell(ToolStarted(now_s, event.run_id, event.name, run))
+        elif event.phase in ("finished", "failed", "cancelled") and run in program.tools:
+            program.tools.discard(run)
+            self._dispatcher.tell(ToolReturned(now_s, event.run_id, run))

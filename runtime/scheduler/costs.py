@@ -1,0 +1,50 @@
+"""What work costs on one replica, in seconds: the same figures for policies and simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from weft.errors import InvalidRequest
+
+__all__ = ["Costs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """A Tick costs a fixed part, and a part for each token it computes and each it looks at.
+
+    The defaults are round figures for a small model on a processor; measure your own.
+    """
+
+    tick_s: float = 2e-3
+    decode_s: float = 2e-4
+    """One sequence's next token."""
+    prefill_s: float = 5e-5
+    """One token of a prompt."""
+    context_s: float = 2e-8
+    """One token of context that one computed token looks at."""
+    spill_s: float = 2e-6
+    """Writing one token's KV to what lies outside the KV pool."""
+    load_s: float = 2e-6
+    """Reading it back."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value < float("inf"):
+                raise InvalidRequest(
+                    f"A cost must be a time: {field.name} is {value!r}.",
+                    remedy="Give seconds, zero or more.",
+                )
+
+    def restore_s(self, num_tokens: int, *, shared_tokens: int = 0) -> float:
+        """The time to compute a context anew whose first ``shared_tokens`` are still held."""
+        new = max(0, num_tokens - shared_tokens)
+        looked_at = new * (num_tokens + shared_tokens) / 2
+        return self.prefill_s * new + self.context_s * looked_at
+
+    def call_s(self, *, new_tokens: int, context_tokens: int, output_tokens: int) -> float:
+        """What a call takes of a replica: its prompt, then one token a Tick, Ticks unshared."""
+        prompt = self.restore_s(context_tokens, shared_tokens=context_tokens - new_tokens)
+        per_token = self.tick_s + self.decode_s + self.context_s * context_tokens
+        return prompt + output_tokens * per_token

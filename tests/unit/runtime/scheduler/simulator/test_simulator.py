@@ -1,0 +1,72 @@
+"""The simulator against times worked out by hand, and on a drawn workload."""
+
+from __future__ import annotations
+
+import pytest
+
+from weft.errors import InvalidRequest
+from weft.runtime.scheduler import Costs, ReplicaSized, Scheduler, make_policy
+from weft.runtime.scheduler.simulator import (
+    AgentWorkload,
+    Script,
+    ScriptStep,
+    jain_index,
+    simulate,
+)
+
+COSTS = Costs(tick_s=1.0, decode_s=0.5, prefill_s=0.1, context_s=0.0)
+
+
+def script(program: str, *steps: ScriptStep) -> Script:
+    return Script(program=program, arrives_s=0.0, steps=steps)
+
+
+def test_one_program_takes_prompt_ticks_and_tool() -> None:
+    alone = script("a", ScriptStep(20, 4, "shell", 3.0), ScriptStep(10, 2))
+    report = simulate(Scheduler(make_policy("weft", COSTS)), [alone], [ReplicaSized(0.0, "r", 100)])
+    # 20 * 0.1 + 4 * 1.5, then 3, then 10 * 0.1 + 2 * 1.5: of 34 tokens, 24 are held.
+    assert report.seconds == pytest.approx(8.0 + 3.0 + 4.0)
+    assert report.busy == pytest.approx(12 / 15)
+    assert report.hit_rate == 24 / 54 and report.recomputed_tokens == 0
+
+
+def test_two_programs_decode_together() -> None:
+    both = [script(name, ScriptStep(10, 4)) for name in "ab"]
+    report = simulate(Scheduler(make_policy("fcfs", COSTS)), both, [ReplicaSized(0.0, "r", 100)])
+    assert report.seconds == pytest.approx(2 * 1.0 + 4 * 2.0)
+    assert report.num_ended == 2 and report.in_deadline == 1.0
+
+
+def test_what_was_given_up_is_computed_again() -> None:
+    first = script("a", ScriptStep(60, 5, "shell", 60.0), ScriptStep(5, 5))
+    second = script("b", ScriptStep(70, 5))
+    report = simulate(
+        Scheduler(make_policy("fcfs", COSTS)), [first, second], [ReplicaSized(0.0, "r", 100)]
+    )
+    assert report.recomputed_tokens == 65
+
+
+def test_workloads_are_drawn_from_their_seed() -> None:
+    workload = AgentWorkload(num_programs=20, programs_per_s=2.0)
+    assert workload.draw(1) == workload.draw(1) != workload.draw(2)
+
+
+def test_jain_is_one_for_equals_and_one_nth_for_one() -> None:
+    assert jain_index([3.0, 3.0]) == 1.0 == jain_index([])
+    assert jain_index([1.0, 0.0, 0.0, 0.0]) == 0.25
+
+
+def test_a_program_without_steps_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="no steps"):
+        script("a")
+
+
+@pytest.mark.slow
+def test_weft_recomputes_less_than_fcfs_where_memory_is_short() -> None:
+    scripts = AgentWorkload(num_programs=60, programs_per_s=4.0, scale=0.1).draw(3)
+    replicas = [ReplicaSized(0.0, "r", 20_000, 64)]
+    fcfs, weft = (
+        simulate(Scheduler(make_policy(name)), scripts, replicas) for name in ("fcfs", "weft")
+    )
+    assert weft.recomputed_tokens < fcfs.recomputed_tokens
+    assert weft.steps_per_minute > fcfs.steps_per_minute

@@ -1,0 +1,261 @@
+"""Golden decisions of every policy on small stories."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.runtime.scheduler.story import COSTS, Story
+from weft.errors import InvalidRequest
+from weft.runtime.scheduler import (
+    CallGrew,
+    ProgramEnded,
+    SuccessorsKnown,
+    make_policy,
+    policy_names,
+)
+from weft.runtime.scheduler.policies import (
+    CapPolicy,
+    LeastAttainedPolicy,
+    PausePolicy,
+    WeftPolicy,
+)
+
+
+def test_policies_are_found_by_name_and_unknown_names_get_the_nearest() -> None:
+    assert policy_names() == (
+        "cap",
+        "deadline",
+        "fcfs",
+        "least-attained",
+        "pause",
+        "ttl",
+        "weft",
+    )
+    assert make_policy().name == "weft"
+    with pytest.raises(InvalidRequest, match="'least-attained'"):
+        make_policy("least_attained")
+
+
+def test_fcfs_stops_at_the_first_that_does_not_fit_and_evicts_the_longest_unused() -> None:
+    story = Story("fcfs")
+    story.arrive(0.0, "a", 300)
+    story.arrive(0.1, "b", 400)
+    story.arrive(0.2, "c", 600)
+    story.arrive(0.3, "d", 50)
+    assert story.decide(0.3) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    assert story.decide(1.0) == []  # c needs 610 and finds 280 and a's 310
+    story.answer(2.0, "b1", tool="shell")
+    assert story.decide(2.0) == ["evict a", "evict b", "run c1 on r", "run d1 on r"]
+
+
+def test_cap_lets_so_many_programs_in_until_they_end() -> None:
+    story = Story(CapPolicy(COSTS, max_programs=1))
+    story.arrive(0.0, "a", 100)
+    story.arrive(0.0, "b", 100)
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    assert story.decide(1.0) == []
+    story.tool_returns(2.0, "a1", "shell")
+    story.ask(2.0, "a2", 120, 10)
+    assert story.decide(2.0) == ["run a2 on r"]
+    story.tell(ProgramEnded(3.0, "a", "disconnected"))
+    assert story.decide(3.0) == ["run b1 on r"]
+
+
+def ttl_story(latency_s: float) -> Story:
+    """a is in a tool that took so long before; b runs; c needs a's room."""
+    story = Story("ttl")
+    story.learn_tool("shell", *[latency_s] * 4)
+    story.arrive(0.0, "a", 400)
+    story.arrive(0.0, "b", 400)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    story.arrive(1.0, "c", 400)
+    return story
+
+
+def test_ttl_pins_kv_as_long_as_the_tool_is_worth_it() -> None:
+    story = ttl_story(0.5)
+    assert story.decide(1.0) == []
+    assert 1.5 <= story.scheduler.wake_s < 1.6
+    assert story.decide(1.6) == ["evict a", "run c1 on r"]
+
+
+def test_ttl_does_not_pin_for_a_tool_that_takes_longer_than_computing_anew() -> None:
+    assert ttl_story(60.0).decide(1.0) == ["evict a", "run c1 on r"]
+
+
+def test_ttl_keeps_a_pin_that_ran_out_while_its_program_waits() -> None:
+    story = ttl_story(0.5)
+    assert story.decide(1.0) == []
+    story.tool_returns(1.2, "a1", "shell")
+    story.ask(1.2, "a2", 420, 10)
+    assert story.decide(1.7) == ["run a2 on r"]
+
+
+def test_pause_holds_newcomers_and_resumes_them_in_a_sweep() -> None:
+    story = Story(PausePolicy(COSTS))
+    story.arrive(0.0, "a", 500)
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.arrive(0.0, "b", 700)
+    story.arrive(0.0, "c", 200)
+    assert story.decide(0.0) == []
+    assert story.scheduler.wake_s == 5.0
+    assert story.decide(4.9) == []
+    assert story.decide(5.0) == ["run c1 on r"]  # the smallest first: 200 + 100 beside 500 + 100
+    story.tell(ProgramEnded(6.0, "a"), ProgramEnded(6.0, "c"))
+    assert story.decide(9.9) == []
+    assert story.decide(10.0) == ["run b1 on r"]
+
+
+def test_pause_takes_the_smallest_that_acts_when_programs_outgrow_the_replica() -> None:
+    story = Story(PausePolicy(COSTS))
+    story.arrive(0.0, "a", 300)
+    story.arrive(0.0, "b", 350)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    story.answer(1.0, "b1", tool="shell")
+    story.tool_returns(2.0, "b1", "shell")
+    story.ask(2.0, "b2", 660, 300)
+    assert story.decide(5.0) == ["pause a", "run b2 on r"]
+
+
+def test_least_attained_puts_programs_that_had_little_first_until_the_others_aged() -> None:
+    story = Story(LeastAttainedPolicy(COSTS, of="program"), max_calls=1)
+    story.arrive(0.0, "a", 10)
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.answer(3.0, "a1")
+    story.arrive(3.0, "z", 10)
+    assert story.decide(3.0) == ["run z1 on r"]
+    story.ask(3.0, "a2", 30, 10)
+    story.arrive(4.0, "b", 10)
+    story.answer(5.0, "z1")
+    assert story.decide(5.0) == ["run b1 on r"]
+    story.answer(6.0, "b1")
+    story.arrive(6.0, "c", 10)
+    # Three seconds of service, times eight, after 3.0: a is promoted at 27.
+    assert story.scheduler.wake_s == 27.0
+    assert story.decide(27.0) == ["run a2 on r"]
+
+
+def test_deadline_runs_the_most_urgent_first() -> None:
+    story = Story("deadline", max_calls=1)
+    story.arrive(0.0, "a", 100)
+    story.arrive(0.0, "b", 100, deadline_s=50.0)
+    story.arrive(0.0, "c", 100, deadline_s=50.0)
+    story.tell(SuccessorsKnown(0.0, "c", 10, 40.0))
+    assert story.decide(0.0) == ["run c1 on r"]
+    story.answer(1.0, "c1")
+    assert story.decide(1.0) == ["run b1 on r"]
+    story.answer(2.0, "b1")
+    assert story.decide(2.0) == ["run a1 on r"]
+
+
+def weft_story(*, tool_s: float) -> Story:
+    """a is in a tool; b is served; c needs a's room."""
+    story = Story("weft")
+    story.learn_tool("shell", *[tool_s] * 4)
+    story.arrive(0.0, "a", 400)
+    story.arrive(0.0, "b", 400)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    story.arrive(1.0, "c", 400)
+    return story
+
+
+def test_weft_pauses_who_stays_away_longer_than_its_kv_is_worth() -> None:
+    assert weft_story(tool_s=60.0).decide(1.0) == ["pause a", "run c1 on r"]
+
+
+def test_weft_keeps_the_kv_of_a_tool_that_returns_soon_and_lets_small_calls_pass() -> None:
+    story = weft_story(tool_s=0.2)
+    story.arrive(1.0, "d", 50)
+    assert story.decide(1.0) == ["run d1 on r"]
+    story.tool_returns(1.2, "a1", "shell")
+    story.ask(1.2, "a2", 420, 10)
+    assert story.decide(1.2) == ["run a2 on r"]
+
+
+def test_weft_keeps_room_for_who_has_lost_patience() -> None:
+    story = Story(WeftPolicy(COSTS, patience_s=5.0))
+    story.arrive(0.0, "a", 600)
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.arrive(0.5, "b", 600)
+    story.arrive(1.0, "c", 100)
+    assert story.decide(1.0) == ["run c1 on r"]
+    assert story.scheduler.wake_s == 5.5
+    assert story.decide(5.5) == []
+    story.arrive(6.0, "d", 100)
+    assert story.decide(6.0) == []
+    story.answer(7.0, "a1", tool="shell")
+    assert story.decide(7.0) == ["pause a", "run b1 on r", "run d1 on r"]
+
+
+def test_weft_never_idles_an_engine_for_predictions() -> None:
+    story = weft_story(tool_s=0.2)
+    story.answer(1.0, "b1", tool="shell")
+    assert story.decide(1.0)[-1] == "run c1 on r"
+
+
+def test_weft_lets_one_call_warm_a_shared_prefix() -> None:
+    story = Story("weft", capacity=2000)
+    for program in "abc":
+        story.arrive(0.0, program, 500, prefix="system", prefix_tokens=400)
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.tell(CallGrew(0.5, "a1", 0))
+    assert story.decide(0.5) == ["run b1 on r", "run c1 on r"]
+    replica = story.scheduler.ledger.replicas["r"]
+    assert replica.used_tokens == 400 + 3 * 110
+    assert story.scheduler.ledger.programs["a"].footprint_tokens == 110 + 400 / 3
+
+
+def test_weft_gives_up_first_who_has_no_more_to_do() -> None:
+    story = Story("weft")
+    story.learn_tool("shell", 60.0)
+    for program in "ab":
+        story.arrive(0.0, program, 300)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    story.answer(1.0, "b1")
+    story.tell(SuccessorsKnown(1.0, "b", 0, 0.0))
+    assert list(story.scheduler.eviction_order("r")) == ["b", "a"]
+    story.arrive(1.0, "c", 500)
+    assert story.decide(1.0) == ["pause b", "run c1 on r"]
+
+
+def test_weft_restores_kv_before_a_tool_returns_where_there_is_room() -> None:
+    story = weft_story(tool_s=8.0)
+    assert story.decide(1.0) == ["pause a", "run c1 on r"]
+    story.tell(ProgramEnded(2.0, "c"), ProgramEnded(2.0, "b"))
+    assert story.decide(2.0) == []
+    assert 8.0 < story.scheduler.wake_s < 8.5
+    assert story.decide(8.5) == ["prefetch a on r"]
+
+
+def test_weft_shares_among_tenants() -> None:
+    story = Story("weft", capacity=100_000, max_calls=1)
+    story.arrive(0.0, "z", 10, tenant="other")
+    assert story.decide(0.0) == ["run z1 on r"]
+    for program in "abcd":
+        story.arrive(0.0, program, 4000, tenant="greedy")
+    story.arrive(1.0, "e", 4000, tenant="modest")
+    order: list[str] = []
+    for now_s, call in enumerate(["z1", "a1", "e1", "b1", "c1"], start=2):
+        story.answer(float(now_s), call)
+        order += story.decide(float(now_s))
+    assert order == [f"run {call} on r" for call in ["a1", "e1", "b1", "c1", "d1"]]
+
+
+def test_weft_puts_a_deadline_that_can_be_met_first_and_a_lost_one_not() -> None:
+    story = Story("weft", max_calls=1)
+    story.arrive(0.0, "z", 10)
+    assert story.decide(0.0) == ["run z1 on r"]
+    story.arrive(1.0, "a", 10)
+    story.arrive(2.0, "b", 10, deadline_s=20.0)
+    story.arrive(2.0, "c", 10, deadline_s=2.0)
+    order: list[str] = []
+    for now_s, call in enumerate(["z1", "b1", "a1"], start=3):
+        story.answer(float(now_s), call)
+        order += story.decide(float(now_s))
+    assert order == ["run b1 on r", "run a1 on r", "run c1 on r"]

@@ -30,6 +30,7 @@ from weft.runtime.journal.store import Store
 from weft.runtime.observe.bus import Observer
 from weft.runtime.observe.event import Event, ResultEvent, RunEvent
 from weft.runtime.observe.usage import Usage
+from weft.tools import ToolRunner
 
 __all__ = ["Run"]
 
@@ -109,12 +110,15 @@ class Run(Generic[T]):
         clock: Clock | None = None,
         tenant: str = "",
         priority: int = 0,
+        tools: ToolRunner | None = None,
     ) -> Run[S]:
         """Start a program; returns as soon as it is recorded and scheduled.
 
         ``seed`` and the lineage of each Step give its seed. ``observers`` are called for every
-        event. Raises UnsupportedFeature when the engine lacks what the program requires,
-        TypeError when the arguments do not fit, JournalError when the store refuses.
+        event. ``tools`` runs the calls of tools: given to many Runs, it keeps all of them within
+        one capacity and learns from all. Raises UnsupportedFeature when the engine lacks what the
+        program requires, TypeError when the arguments do not fit, JournalError when the store
+        refuses.
         """
         program.bind(*args, **(kwargs or {}))
         _check_requirements(program, engine)
@@ -127,6 +131,7 @@ class Run(Generic[T]):
             tenant=tenant,
             priority=priority,
             observers=observers,
+            tools=tools or ToolRunner(),
         )
         run = Run(program, args, kwargs or {}, state=state, budget=budget or NO_LIMIT)
         if store is not None:

@@ -13,6 +13,7 @@ from weft.runtime.journal.store import Store
 from weft.runtime.observe.bus import EventLog, Observer
 from weft.runtime.observe.event import PartialEvent, StepEvent, StepPhase, TokenEvent
 from weft.runtime.observe.usage import Usage
+from weft.tools import ToolRunner
 
 __all__ = ["NO_USAGE", "RunState"]
 
@@ -40,6 +41,7 @@ class RunState:
         "started_s",
         "store",
         "tenant",
+        "tools",
         "work_seconds",
     )
 
@@ -54,6 +56,7 @@ class RunState:
         tenant: str,
         priority: int,
         observers: Sequence[Observer],
+        tools: ToolRunner,
     ) -> None:
         self.run_id = run_id
         self.engine = engine
@@ -63,6 +66,7 @@ class RunState:
         self.seed = seed
         self.tenant = tenant
         self.priority = priority
+        self.tools = tools
         self.loop = asyncio.get_running_loop()
         self.log = EventLog(observers)
         self.started_s = clock.now()

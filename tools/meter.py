@@ -23,9 +23,10 @@ METER: ContextVar[Meter | None] = ContextVar("weft_meter", default=None)
 """The meter of the call that the running code serves; threads and tasks of the call see it too."""
 
 
-def note_usage(*, peak_memory_bytes: int, is_timed_out: bool = False) -> None:
+def note_usage(*, peak_memory_bytes: int | None = None, is_timed_out: bool = False) -> None:
     """Say what a part of the running call used. Does nothing where nobody measures."""
     meter = METER.get()
     if meter is not None:
-        meter.peak_memory_bytes = max(meter.peak_memory_bytes or 0, peak_memory_bytes)
+        if peak_memory_bytes is not None:
+            meter.peak_memory_bytes = max(meter.peak_memory_bytes or 0, peak_memory_bytes)
         meter.is_timed_out = meter.is_timed_out or is_timed_out

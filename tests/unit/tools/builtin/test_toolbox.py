@@ -1,0 +1,105 @@
+"""Which tools there are, when they are ready, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tools.builtin.conftest import SMALL, Opener
+from weft.errors import EnvironmentFailed, InvalidRequest, SandboxUnavailable
+from weft.tools.builtin import HttpOptions, ToolboxOptions, open_toolbox
+from weft.tools.sandbox import SandboxLevel, SandboxReport
+
+NOTHING = SandboxReport(level=SandboxLevel.NONE, reasons=("bwrap: it is missing.",))
+
+
+async def test_every_tool_is_there_when_it_is_asked_for(
+    report: SandboxReport, workspace: Path, tmp_path: Path
+) -> None:
+    database = tmp_path / "d.sqlite"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    options = ToolboxOptions(database=database, http=HttpOptions(hosts=("a.example",)))
+    async with open_toolbox(workspace, options, report=report) as tools:
+        assert tools.names == (
+            *("python", "shell", "read_file", "list_files", "find_text", "write_file"),
+            *("replace_text", "calculator", "sql", "http_get"),
+        )
+        with pytest.raises(Exception, match="readonly|refuses"):
+            await tools.call("sql", {"query": "INSERT INTO t VALUES (1)"})
+
+
+async def test_without_a_sandbox_code_is_refused_with_the_reason(workspace: Path) -> None:
+    with pytest.raises(SandboxUnavailable, match="cannot confine code.*bwrap: it is missing"):
+        async with open_toolbox(workspace, report=NOTHING):
+            pytest.fail("it must not open")
+    options = ToolboxOptions(python="off", has_shell=False)
+    async with open_toolbox(workspace, options, report=NOTHING) as tools:
+        assert "write_file" in tools and "shell" not in tools
+
+
+async def test_the_workspace_may_still_be_prepared(report: SandboxReport, workspace: Path) -> None:
+    ready = asyncio.Event()
+
+    async def prepare() -> Path:
+        await ready.wait()
+        return workspace
+
+    options = ToolboxOptions(limits=SMALL, quota=SMALL)
+    async with open_toolbox(prepare(), options, report=report) as tools:
+        assert "shell" in tools
+        call = asyncio.ensure_future(tools.call("shell", {"command": "echo ready"}))
+        await asyncio.sleep(0.01)
+        assert not call.done()
+        ready.set()
+        assert "ready" in str(await call)
+
+
+async def test_a_workspace_that_fails_is_told_by_the_call(report: SandboxReport) -> None:
+    async def prepare() -> Path:
+        raise OSError("disk full")
+
+    async with open_toolbox(prepare(), report=report) as tools:
+        for name, arguments in {"shell": {"command": "ls"}, "python": {"code": "1"}}.items():
+            with pytest.raises(EnvironmentFailed, match="disk full"):
+                await tools.call(name, arguments)
+        for name in ("list_files", "write_file"):
+            with pytest.raises(EnvironmentFailed, match="disk full") as told:
+                await tools.call(name, {"path": "x", "content": "y"} if "w" in name else {})
+            assert told.value.tool == name
+
+
+async def test_closing_leaves_no_process(toolbox: Opener) -> None:
+    before = children()
+    async with toolbox() as tools:
+        await tools.call("python", {"code": "x = 1"})
+        await tools.call("shell", {"command": "sleep 60 & echo x"})
+        assert children() > before
+    assert children() == before
+
+
+async def test_closing_at_once_leaves_no_process(toolbox: Opener) -> None:
+    before = children()
+    for _ in range(3):
+        async with toolbox():
+            await asyncio.sleep(0)
+    assert children() == before
+
+
+def children() -> set[str]:
+    """The processes that this one has started and that live."""
+    pid = os.getpid()
+    found: set[str] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found.update((task / "children").read_text().split())
+    return found
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="max_chars"):
+        ToolboxOptions(max_chars=0)

@@ -145,7 +145,8 @@ def _replace_text(place: Place) -> Tool[..., str]:
 async def _beneath(tool: str, place: Place, work: Callable[[WorkspaceTree], T]) -> T:
     """Do bounded work on the workspace in a thread. Raises ToolError in the tool's name."""
     with in_name_of(tool):
-        return await asyncio.to_thread(work, WorkspaceTree(await place.folder))
+        ground = await place.ground
+        return await asyncio.to_thread(work, WorkspaceTree(ground.path))
 
 
 def _check_room(more_bytes: int, left_bytes: int) -> None:

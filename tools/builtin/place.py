@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weft.errors import EnvironmentFailed, InvalidRequest, SandboxUnavailable, ToolFailed
+from weft.tools.builtin.ground import Ground
 from weft.tools.environment import Preparation
 from weft.tools.render import render_result
 from weft.tools.resources import ToolResources
@@ -28,16 +29,16 @@ PREPARE_S = 120.0
 class Place:
     """One workspace, which may still be prepared when tools are first offered."""
 
-    folder: Preparation[Path]
+    ground: Preparation[Ground]
     max_workspace_bytes: int
-    """What the workspace may hold after any number of calls."""
+    """What the workspace may hold after any number of calls, beside what it shares."""
     max_chars: int
     """Characters of one text that a model is shown."""
 
     async def num_left_bytes(self) -> int:
         """What may still be written."""
-        folder = await self.folder
-        return self.max_workspace_bytes - await asyncio.to_thread(_folder_bytes, folder)
+        ground = await self.ground
+        return self.max_workspace_bytes - await asyncio.to_thread(_folder_bytes, ground.measured())
 
     def excerpt(self, data: bytes | str) -> str:
         """Head and tail of an output as text, with a line between that says what is missing."""

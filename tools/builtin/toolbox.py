@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from weft.errors import InvalidRequest, SandboxUnavailable
 from weft.tools.builtin.files import files_tools
+from weft.tools.builtin.ground import Ground
 from weft.tools.builtin.http import HttpOptions, http_tools
 from weft.tools.builtin.place import Place, SandboxPlace
 from weft.tools.builtin.python import fresh_python_tool, stateful_python_tool
@@ -22,6 +23,7 @@ from weft.tools.registry import ToolRegistry
 from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, SandboxReport, probe
 from weft.tools.sqlite import sqlite_tool
 from weft.tools.tool import Tool
+from weft.tools.workspace import Workspace
 
 __all__ = ["ToolboxOptions", "open_toolbox"]
 
@@ -48,7 +50,7 @@ class ToolboxOptions:
     quota: SandboxLimits = SandboxLimits(memory_bytes=2 * GIB, wall_s=600)
     """The most that a call may ask for."""
     max_workspace_bytes: int = GIB
-    """What the workspace may hold after any number of calls."""
+    """What the workspace may hold after any number of calls, beside what it shares."""
     max_chars: int = 8_000
     """Characters of one text of a result; what is longer loses its middle."""
 
@@ -65,7 +67,7 @@ class ToolboxOptions:
 
 @asynccontextmanager
 async def open_toolbox(
-    workspace: Path | Awaitable[Path],
+    workspace: Path | Workspace | Awaitable[Path | Workspace],
     options: ToolboxOptions | None = None,
     *,
     report: SandboxReport | None = None,
@@ -80,17 +82,17 @@ async def open_toolbox(
     """
     options = options or ToolboxOptions()
     async with AsyncExitStack() as stack:
-        folder = _prepared(stack, "workspace", _given(workspace))
+        ground = _prepared(stack, "workspace", _ground(workspace))
         caps = options.max_workspace_bytes, options.max_chars
-        place = Place(folder=folder, max_workspace_bytes=caps[0], max_chars=caps[1])
+        place = Place(ground=ground, max_workspace_bytes=caps[0], max_chars=caps[1])
         tools = [*_plain_tools(place, options)]
         if options.needs_sandbox:
             if report is None:
                 report = await asyncio.to_thread(probe)
             _check_level(report)
-            sandbox = _prepared(stack, "sandbox", _opened(report, folder, options.limits))
+            sandbox = _prepared(stack, "sandbox", _sandbox(report, ground, options.limits))
             sandboxed = SandboxPlace(
-                folder=folder,
+                ground=ground,
                 max_workspace_bytes=caps[0],
                 max_chars=caps[1],
                 sandbox=sandbox,
@@ -110,15 +112,18 @@ def _prepared(
 
 
 @asynccontextmanager
-async def _given(workspace: Path | Awaitable[Path]) -> AsyncGenerator[Path]:
-    yield (workspace if isinstance(workspace, Path) else await workspace).absolute()
+async def _ground(
+    given: Path | Workspace | Awaitable[Path | Workspace],
+) -> AsyncGenerator[Ground]:
+    yield Ground.of(given if isinstance(given, Path | Workspace) else await given)
 
 
 @asynccontextmanager
-async def _opened(
-    report: SandboxReport, folder: Preparation[Path], limits: SandboxLimits
+async def _sandbox(
+    report: SandboxReport, prepared: Preparation[Ground], limits: SandboxLimits
 ) -> AsyncGenerator[Sandbox]:
-    async with Sandbox.open(report, await folder, limits) as sandbox:
+    ground = await prepared
+    async with ground.open_sandbox(report, limits) as sandbox:
         yield sandbox
 
 

@@ -7,6 +7,7 @@ from weft.tools.environment.port import PortNeed
 from weft.tools.environment.preparation import Preparation
 from weft.tools.environment.process import ProcessNeed
 from weft.tools.environment.site import Site
+from weft.tools.environment.workspace import WorkspaceNeed
 
 __all__ = [
     "DatabaseNeed",
@@ -17,4 +18,5 @@ __all__ = [
     "Preparation",
     "ProcessNeed",
     "Site",
+    "WorkspaceNeed",
 ]

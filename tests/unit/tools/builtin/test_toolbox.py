@@ -13,7 +13,9 @@ import pytest
 from tests.unit.tools.builtin.conftest import SMALL, Opener
 from weft.errors import EnvironmentFailed, InvalidRequest, SandboxUnavailable
 from weft.tools.builtin import HttpOptions, ToolboxOptions, open_toolbox
+from weft.tools.environment import Environment, WorkspaceNeed
 from weft.tools.sandbox import SandboxLevel, SandboxReport
+from weft.tools.workspace import Workspace, Workspaces
 
 NOTHING = SandboxReport(level=SandboxLevel.NONE, reasons=("bwrap: it is missing.",))
 
@@ -103,3 +105,41 @@ def children() -> set[str]:
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="max_chars"):
         ToolboxOptions(max_chars=0)
+
+
+async def test_tools_work_in_a_workspace_that_shares_its_files(
+    report: SandboxReport, tmp_path: Path
+) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "large").write_bytes(b"x" * (4 << 20))
+    options = ToolboxOptions(limits=SMALL, quota=SMALL, max_workspace_bytes=2 << 20)
+    with Workspaces.open(tmp_path / "all") as workspaces:
+        layer = workspaces.share(tmp_path / "base")
+        async with Environment() as environment:
+            need = WorkspaceNeed(workspaces=workspaces, layers=(layer,))
+            preparation = environment.prepare(need)
+            async with open_toolbox(preparation, options, report=report) as tools:
+                await tools.call("write_file", {"path": "new", "content": "1"})
+                counted = await tools.call("shell", {"command": "wc -c < large; cat new"})
+                assert "4194304" in str(counted) and "1" in str(counted)
+            path = (await preparation).path
+        assert not (path / "new").exists()
+
+
+@pytest.mark.parametrize("uses_overlays", [True, False])
+async def test_a_workspace_is_discarded_however_its_preparation_ends(
+    tmp_path: Path, uses_overlays: bool
+) -> None:
+    with Workspaces.open(tmp_path / "all", uses_overlays=uses_overlays) as workspaces:
+        made: list[Workspace] = []
+        for num_turns in range(4):
+            async with Environment() as environment:
+                preparation = environment.prepare(WorkspaceNeed(workspaces=workspaces))
+                for _ in range(num_turns):
+                    await asyncio.sleep(0)
+                if num_turns == 3:
+                    made.append(await preparation)
+        [workspace] = made
+        with pytest.raises(InvalidRequest, match="closed"):
+            workspace.fork()
+        assert not workspaces._living  # pyright: ignore[reportPrivateUsage]

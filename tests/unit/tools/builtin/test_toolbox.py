@@ -143,3 +143,39 @@ async def test_a_workspace_is_discarded_however_its_preparation_ends(
         with pytest.raises(InvalidRequest, match="closed"):
             workspace.fork()
         assert not workspaces._living  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_call_is_cancelled_while_the_workspace_is_prepared(
+    report: SandboxReport, workspace: Path
+) -> None:
+    ready = asyncio.get_running_loop().create_future()
+    async with open_toolbox(ready, report=report) as tools:
+        requests = {"shell": {"command": "ls"}, "python": {"code": "1"}, "list_files": {}}
+        calls = [asyncio.ensure_future(tools.call(*request)) for request in requests.items()]
+        await asyncio.sleep(0.01)
+        for call in calls:
+            call.cancel()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended)
+        ready.set_result(workspace)
+        assert "1" in str(await tools.call("python", {"code": "1"}))
+
+
+async def test_a_cancelled_closing_still_leaves_no_process(toolbox: Opener) -> None:
+    before = children()
+    is_used = asyncio.Event()
+
+    async def use() -> None:
+        async with toolbox() as tools:
+            await tools.call("python", {"code": "x = 1"})
+            await tools.call("shell", {"command": "true"})
+            is_used.set()
+
+    using = asyncio.ensure_future(use())
+    await is_used.wait()
+    for _ in range(20):
+        using.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert children() == before

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from weft.errors import EnvironmentFailed, WeftError
@@ -15,6 +16,9 @@ from weft.tools.problems import describe_error
 __all__ = ["Preparation"]
 
 T = TypeVar("T")
+
+MAKER: ContextVar[Preparation[Any] | None] = ContextVar("weft_maker", default=None)
+"""The preparation that the running code belongs to; what it waits for, nobody may wait for yet."""
 
 
 class Preparation(Generic[T]):
@@ -35,6 +39,7 @@ class Preparation(Generic[T]):
         self._clock = clock
         self._began_s = clock()
         self._waited_from_s: float | None = None
+        self._needed: list[Preparation[Any]] = []
         self._ready_s: float | None = None
         self._value: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._value.add_done_callback(_look_at)
@@ -49,7 +54,8 @@ class Preparation(Generic[T]):
 
     @property
     def hidden_share(self) -> float:
-        """Of the time it took to make, the part in which nobody waited for it; 0 before the end."""
+        """Of the time it took to make, the part in which nobody waited for it, nor for another
+        preparation that waited for it; 0 before the end."""
         if self._ready_s is None:
             return 0.0
         took_s = self._ready_s - self._began_s
@@ -61,10 +67,24 @@ class Preparation(Generic[T]):
 
     async def _join(self) -> T:
         if not self._value.done():
-            if self._waited_from_s is None:
-                self._waited_from_s = self._clock()
+            maker = MAKER.get()
+            if maker is None:
+                self._is_waited_for(self._clock())
+            else:
+                maker._needs(self)
             await asyncio.wait({self._value})
         return self._value.result()
+
+    def _needs(self, other: Preparation[Any]) -> None:
+        self._needed.append(other)
+        if self._waited_from_s is not None:
+            other._is_waited_for(self._clock())
+
+    def _is_waited_for(self, now_s: float) -> None:
+        if self._waited_from_s is None and not self._value.done():
+            self._waited_from_s = now_s
+            for other in self._needed:
+                other._is_waited_for(now_s)
 
     async def collect(self) -> None:
         """Undo it, or stop making it; returns when nothing of it is left, cancelled or not.
@@ -84,6 +104,7 @@ class Preparation(Generic[T]):
             ) from error
 
     async def _live(self, opening: AbstractAsyncContextManager[T]) -> None:
+        MAKER.set(self)
         try:
             async with opening as value:
                 self._ready_s = self._clock()

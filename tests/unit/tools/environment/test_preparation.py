@@ -154,3 +154,32 @@ async def test_what_is_hidden_is_the_time_in_which_nobody_waited(
     assert preparation.hidden_share == pytest.approx(hidden)
     await asyncio.gather(*joined)
     await preparation.collect()
+
+
+@pytest.mark.parametrize(("waits_from_s", "hidden"), [(None, 1.0), (30, 0.6)])
+async def test_who_waits_for_a_preparation_waits_for_what_that_needs(
+    waits_from_s: float | None, hidden: float
+) -> None:
+    """The outer one joins the inner one at once, which by itself makes nobody wait."""
+    clock, making = ManualClock(), Making()
+    making.undone.set()
+    inner = Preparation("inner", making.open(), clock=clock.now)
+
+    @asynccontextmanager
+    async def wrap() -> AsyncGenerator[str]:
+        yield await inner
+
+    outer = Preparation("outer", wrap(), clock=clock.now)
+    joined: list[asyncio.Future[str]] = []
+    for now_s in range(50):
+        await settle()
+        if now_s == waits_from_s:
+            joined.append(asyncio.ensure_future(take(outer)))
+            await settle()
+        clock.advance(1.0)
+    making.made.set()
+    await settle()
+    assert inner.hidden_share == outer.hidden_share == pytest.approx(hidden)
+    await asyncio.gather(*joined)
+    await outer.collect()
+    await inner.collect()

@@ -22,6 +22,12 @@ class Ground:
     """Which folder holds what counts as written."""
     open_sandbox: Callable[[SandboxReport, SandboxLimits], AbstractAsyncContextManager[Sandbox]]
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """Another one when the folder was forked or replaced."""
+        found = self.measured().stat()
+        return found.st_dev, found.st_ino
+
     @classmethod
     def of(cls, given: Path | Workspace) -> Ground:
         if isinstance(given, Workspace):

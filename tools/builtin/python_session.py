@@ -26,10 +26,8 @@ LIFE_S = 86_400.0
 LIFE_BYTES = 1 << 30
 """What one process may answer in its life."""
 END_S = 1.0
-LOST = (
-    "The process is gone with its variables, functions and imports; files are still there. "
-    "The next call starts in a new process."
-)
+LOST_NOW = "The process is gone with its variables, functions and imports; files are still there."
+LOST = f"{LOST_NOW} The next call starts in a new process."
 
 
 class PythonSession:
@@ -43,6 +41,7 @@ class PythonSession:
         self._turn = asyncio.Lock()
         self._loss = ""
         self._is_closed = False
+        self._state: tuple[int, int] | None = None
         self._process = self._start()
 
     def _start(self) -> Preparation[HeldCommand]:
@@ -57,6 +56,7 @@ class PythonSession:
             workspace_bytes=max(SMALLEST_GROWTH, await self._place.num_left_bytes()),
         )
         sandbox = await self._place.sandbox
+        self._state = (await self._place.ground).state
         async with sandbox.hold(worker_command(), limits=limits) as held:
             yield held
 
@@ -67,6 +67,11 @@ class PythonSession:
         """
         async with self._turn:
             held = await self._ready()
+            if (await self._place.ground).state != self._state:
+                # A process sees the workspace as it was mounted when the process began.
+                self._loss = f"The workspace was forked, or took a fork's commit. {LOST_NOW}"
+                await self._replace()
+                held = await self._ready()
             loss, self._loss = self._loss, ""
             result = await self._attempt(held, Question(code, captures=True), timeout_s)
             return replace(result, notice=" ".join(filter(None, (loss, result.notice))))
@@ -90,7 +95,7 @@ class PythonSession:
             note_usage(is_timed_out=True)
             return _failed(f"The code was ended at its time limit of {timeout_s:g} s.")
         except asyncio.CancelledError:
-            self._loss = f"The call before this one was cancelled. {LOST}"
+            self._loss = f"The call before this one was cancelled. {LOST_NOW}"
             await self._replace()
             raise
         if answer is None:

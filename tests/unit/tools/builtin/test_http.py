@@ -13,6 +13,7 @@ import pytest
 from weft.errors import InvalidRequest, ToolFailed, ToolTimeout
 from weft.tools.builtin import HttpOptions, Page, http_tools
 from weft.tools.builtin.http_address import Target, is_public, parse_url
+from weft.tools.builtin.http_wire import InternetWire
 
 PUBLIC = "93.184.216.34"
 
@@ -330,3 +331,15 @@ def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
         HttpOptions(**wrong)
     with pytest.raises(InvalidRequest, match="max_bytes"):
         HttpOptions(hosts=("a",), max_bytes=0)
+
+
+async def test_the_machines_own_network_connects_to_the_address_it_is_given() -> None:
+    async with serving(ok(b"here")) as local:
+        wire = InternetWire()
+        assert "127.0.0.1" in await wire.resolve("127.0.0.1", local.port)
+        target = Target("http", "name.example", local.port, "/")
+        reader, writer = await wire.connect("127.0.0.1", target)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).endswith(b"here")
+        writer.close()
+        await writer.wait_closed()

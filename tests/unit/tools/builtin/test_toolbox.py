@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.tools.builtin.conftest import SMALL, Opener
 from weft.errors import EnvironmentFailed, InvalidRequest, SandboxUnavailable
-from weft.tools.builtin import HttpOptions, ToolboxOptions, open_toolbox
+from weft.tools.builtin import HttpOptions, PythonResult, ToolboxOptions, open_toolbox
+from weft.tools.builtin.tree import WorkspaceTree
 from weft.tools.environment import Environment, WorkspaceNeed
 from weft.tools.sandbox import SandboxLevel, SandboxReport
 from weft.tools.workspace import Workspace, Workspaces
@@ -179,3 +180,38 @@ async def test_a_cancelled_closing_still_leaves_no_process(toolbox: Opener) -> N
     with pytest.raises(asyncio.CancelledError):
         await using
     assert children() == before
+
+
+@pytest.mark.parametrize("uses_overlays", [True, False])
+async def test_code_goes_on_in_a_workspace_that_was_forked(
+    report: SandboxReport, tmp_path: Path, uses_overlays: bool
+) -> None:
+    with Workspaces.open(tmp_path / "all", uses_overlays=uses_overlays) as workspaces:
+        workspace = workspaces.create()
+        options = ToolboxOptions(limits=SMALL, quota=SMALL)
+        async with open_toolbox(workspace, options, report=report) as tools:
+            await tools.call("python", {"code": "x = 1; open('a', 'w').write('1')"})
+            fork = workspace.fork()
+            WorkspaceTree(fork.path).write("b", b"2")
+            fork.commit()
+            code = (
+                "open('c', 'w').write('3'); (sorted(__import__('os').listdir('.')), 'x' in vars())"
+            )
+            result = await tools.call("python", {"code": code})
+            assert isinstance(result, PythonResult)
+            again = await tools.call("python", {"code": "1"})
+    assert result.value == "(['a', 'b', 'c'], False)" and "forked" in result.notice
+    assert isinstance(again, PythonResult) and again.notice == ""
+
+
+@pytest.mark.parametrize("level", list(SandboxLevel)[1:])
+async def test_code_and_commands_work_at_every_level(
+    report: SandboxReport, workspace: Path, level: SandboxLevel
+) -> None:
+    if report.level < level:
+        pytest.skip(f"no {level.name} sandbox here")
+    options = ToolboxOptions(limits=SMALL, quota=SMALL)
+    async with open_toolbox(workspace, options, report=report.lowered(level)) as tools:
+        await tools.call("python", {"code": "open('f', 'w').write('1'); x = 2"})
+        assert "3" in str(await tools.call("python", {"code": "print('out'); x + 1"}))
+        assert "stdout='1'" in str(await tools.call("shell", {"command": "cat f"}))

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from weft.tools.sandbox import LimitName
+
 __all__ = [
     "MAX_ANSWER_BYTES",
     "PythonAnswer",
@@ -33,8 +35,10 @@ class PythonResult:
     stderr: str
     error: str = ""
     """The traceback of what it raised; empty where it raised nothing."""
+    limit: LimitName | None = None
+    """The limit that was hit."""
     notice: str = ""
-    """Which limit was hit, what was lost, what to try; empty where all is well."""
+    """How far it went, what was lost, what to try, in words; empty where all is well."""
 
 
 class PythonAnswer(BaseModel):

@@ -26,5 +26,6 @@ async def run_fresh(
         stdout=place.excerpt(printed),
         stderr=place.excerpt(result.stderr),
         error=place.excerpt(answer.error) if answer else "",
+        limit=result.limit,
         notice=notice,
     )

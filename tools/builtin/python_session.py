@@ -93,7 +93,8 @@ class PythonSession:
         except TimeoutError:
             await self._replace()
             note_usage(is_timed_out=True)
-            return _failed(f"The code was ended at its time limit of {timeout_s:g} s.")
+            told = f"The code was ended at its time limit of {timeout_s:g} s."
+            return replace(_failed(told), limit="wall")
         except asyncio.CancelledError:
             self._loss = f"The call before this one was cancelled. {LOST_NOW}"
             await self._replace()
@@ -109,11 +110,11 @@ class PythonSession:
                 result = await held.wait()
             note_usage(peak_memory_bytes=result.peak_memory_bytes)
             why = ending(result) or f"Python ended with exit code {result.exit_code}."
-            told = self._place.excerpt(result.stderr)
+            limit, told = result.limit, self._place.excerpt(result.stderr)
         except TimeoutError:
-            why, told = "Python answered what cannot be read.", ""
+            why, limit, told = "Python answered what cannot be read.", None, ""
         await self._replace()
-        return replace(_failed(why), stderr=told)
+        return replace(_failed(why), stderr=told, limit=limit)
 
     def _result(self, answer: PythonAnswer) -> PythonResult:
         excerpt = self._place.excerpt

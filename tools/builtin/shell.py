@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from weft.tools.builtin.place import SandboxPlace, ending, in_name_of
 from weft.tools.meter import note_usage
+from weft.tools.sandbox import LimitName
 from weft.tools.tool import Tool, as_tool
 
 __all__ = ["ShellResult", "shell_tool"]
@@ -23,8 +24,10 @@ class ShellResult:
     """None where a signal or a limit ended it."""
     stdout: str
     stderr: str
+    limit: LimitName | None = None
+    """The limit that was hit."""
     notice: str = ""
-    """Which limit was hit and what to try; empty where none was."""
+    """How far it went and what to try, in words; empty where nothing is to be said."""
 
 
 def shell_tool(place: SandboxPlace) -> Tool[[str, float | None, str | None], ShellResult]:
@@ -51,6 +54,7 @@ def shell_tool(place: SandboxPlace) -> Tool[[str, float | None, str | None], She
             exit_code=result.exit_code,
             stdout=place.excerpt(result.stdout),
             stderr=place.excerpt(result.stderr),
+            limit=result.limit,
             notice=ending(result),
         )
 

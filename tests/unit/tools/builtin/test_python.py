@@ -119,6 +119,7 @@ async def test_a_hang_costs_the_process_and_says_so(toolbox: Opener) -> None:
         await run(tools, "x = 1")
         result = await run(tools, "import time; time.sleep(60)", timeout_s=0.2)
         assert "time limit of 0.2 s" in result.notice and "variables" in result.notice
+        assert result.limit == "wall"
         after = await run(tools, "'x' in globals()")
     assert (after.value, after.notice) == ("False", "")
 
@@ -129,6 +130,7 @@ async def test_a_hang_of_a_fresh_process_keeps_what_it_printed(toolbox: Opener) 
         code = "import time\nprint('so far', flush=True)\ntime.sleep(60)"
         result = await runner.call(tools.get("python"), {"code": code, "timeout_s": 0.3})
     assert result.stdout == "so far\n" and "time limit of 0.3 s" in result.notice
+    assert result.limit == "wall"
     assert runner.statistics.of("python").counts["timeout"] == 1
 
 

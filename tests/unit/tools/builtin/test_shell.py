@@ -45,20 +45,20 @@ async def test_long_output_keeps_head_and_tail(toolbox: Opener) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "options", "told"),
+    ("command", "options", "limit", "told"),
     [
-        ("sleep 60", {"timeout_s": 0.2}, "time limit of 0.2 s"),
-        ("head -c 30m /dev/zero > f", {}, "workspace may grow"),
-        ("kill -9 $$", {}, "signal 9"),
+        ("sleep 60", {"timeout_s": 0.2}, "wall", "time limit of 0.2 s"),
+        ("head -c 30m /dev/zero > f", {}, "workspace", "workspace may grow"),
+        ("kill -9 $$", {}, None, "signal 9"),
     ],
 )
 async def test_every_limit_is_told(
-    toolbox: Opener, command: str, options: dict[str, Any], told: str
+    toolbox: Opener, command: str, options: dict[str, Any], limit: str | None, told: str
 ) -> None:
     async with toolbox(python="off") as tools:
         result = await run(tools, command, **options)
         after = await run(tools, "echo alive")
-    assert result.exit_code != 0 and told in result.notice
+    assert result.exit_code != 0 and result.limit == limit and told in result.notice
     assert (after.stdout, after.notice) == ("alive\n", "")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from weft.errors import ToolTimeout
@@ -64,17 +63,13 @@ class ToolRunner:
     async def _measure(
         self, tool: Tool[..., T], arguments: Mapping[str, object], key: str | None
     ) -> T:
-        async with self._metered(tool.name):
-            return await tool.invoke(arguments, key=key)
-
-    @asynccontextmanager
-    async def _metered(self, name: str) -> AsyncGenerator[None]:
         meter, began_s = Meter(), self._clock()
         token = METER.set(meter)
         ending: Ending = "failed"
         try:
-            yield
+            result = await tool.invoke(arguments, key=key)
             ending = "timeout" if meter.is_timed_out else "done"
+            return result
         except ToolTimeout:
             ending = "timeout"
             raise
@@ -84,4 +79,4 @@ class ToolRunner:
         finally:
             METER.reset(token)
             elapsed_s = self._clock() - began_s
-            self.statistics.add(name, ending, elapsed_s, meter.peak_memory_bytes)
+            self.statistics.add(tool.name, ending, elapsed_s, meter.peak_memory_bytes)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, Unpack, cast, overload
+from typing import Generic, Literal, TypeAlias, TypeVar, Unpack, cast, overload
 
 from typing_extensions import TypeForm
 
+from weft.agents.toolset import Toolset
 from weft.agents.turn import Said, answer_output, turn_output
-from weft.errors import InvalidRequest, ToolError
+from weft.errors import InvalidRequest
 from weft.programs import Ebnf, GenOptions, JsonSchema, Message, Regex, Step
 from weft.programs.function import Orderable
 from weft.programs.generate import order_gen
-from weft.programs.offered import ToolLike, as_tool_step
+from weft.programs.offered import ToolLike
 from weft.programs.output import output_of
 from weft.programs.prompt import messages_of
 from weft.programs.strand import current_strand
-from weft.tools import ParsedCall, Tool, ToolRegistry, render_error, render_result
 
 __all__ = ["Agent", "AgentOptions", "AgentTool", "Transcript"]
 
@@ -31,7 +31,7 @@ class AgentOptions(GenOptions, total=False):
 
     system: str
     """What it is told first."""
-    tools: Sequence[AgentTool]
+    tools: Iterable[AgentTool]
     max_turns: int
     """Most generations, 8 unless told. In the last one only the answer is allowed."""
     max_tool_calls: int
@@ -57,7 +57,9 @@ class Agent(Orderable, Generic[T]):
     """A role that programs call: ``analyst("What sold best?")`` gives a Step with the answer.
 
     The model generates under a grammar that allows tool calls and the answer and nothing else.
-    The calls of one turn run in parallel, each as a Step; their results go back to the model.
+    The calls of one turn run as Steps, side by side where their effects allow it: reads wait for
+    the writes before them, writes run alone in the order given, and equal calls of a pure tool
+    run once. Their results go back to the model.
     Immutable: each call is a conversation of its own.
     """
 
@@ -84,18 +86,22 @@ class Agent(Orderable, Generic[T]):
         """Raises InvalidRequest, GrammarRejected, ToolDefinitionError."""
         super().__init__(self._answer, kind="program", name=name)
         self._system = options.pop("system", "")
-        steps = [as_tool_step(one) for one in options.pop("tools", ())]
-        self._steps = {step.name: step for step in steps}
-        self.tools = ToolRegistry(step.tool for step in steps)
         self._max_turns = _positive("max_turns", options.pop("max_turns", 8))
         self._max_calls = _positive("max_tool_calls", options.pop("max_tool_calls", 32))
-        self._max_chars = _positive("max_result_chars", options.pop("max_result_chars", 8_000))
-        self._is_raising = options.pop("on_tool_error", "tell") == "raise"
+        self._toolset = Toolset(
+            options.pop("tools", ()),
+            max_calls=self._max_calls,
+            max_chars=_positive("max_result_chars", options.pop("max_result_chars", 8_000)),
+            is_raising=options.pop("on_tool_error", "tell") == "raise",
+        )
+        self.tools = self._toolset.registry
         self._options = cast("GenOptions", options)
         self._options["tool_schemas"] = self.tools.json_schemas()
         answer = output_of(out)
         self._last = answer_output(answer)
-        self._turn = turn_output(answer, self.tools.json_schemas()) if self._steps else self._last
+        self._turn = (
+            turn_output(answer, self.tools.json_schemas()) if len(self.tools) else self._last
+        )
 
     def __call__(self, *prompt: object) -> Step[T]:
         """Start a conversation; prompt parts are as in ``gen`` and may be un-awaited Steps.
@@ -122,7 +128,8 @@ class Agent(Orderable, Generic[T]):
             messages.append(said.message)
             if said.answers:
                 break
-            messages += await self._run(said, self._max_calls - num_calls)
+            told = await self._toolset.run(said.calls, num_calls)
+            messages += [Message(role="tool", content=text) for text in told]
             num_calls += len(said.calls)
         else:
             raise AssertionError("the last turn allows nothing but an answer")
@@ -134,44 +141,6 @@ class Agent(Orderable, Generic[T]):
         output = self._last if is_last else self._turn
         said: Said[T] = await order_gen(list(messages), output, None, self._options)
         return said
-
-    async def _run(self, said: Said[T], num_left: int) -> list[Message]:
-        """Submit every call of the turn, then gather what the model is told of each."""
-        orders = [
-            self._order(call, at < num_left) if isinstance(call, ParsedCall) else call
-            for at, call in enumerate(said.calls)
-        ]
-        return [Message(role="tool", content=await self._tell(order)) for order in orders]
-
-    def _order(self, call: ParsedCall, is_allowed: bool) -> _Order | ToolError:
-        try:
-            found = self.tools.get(call.name)
-        except ToolError as error:
-            return error
-        if not is_allowed:
-            return ToolError(
-                f"All {self._max_calls} tool calls are used up.",
-                tool=call.name,
-                remedy="Answer with what is known.",
-            )
-        return _Order(found, self._steps[call.name].order_named(call.arguments))
-
-    async def _tell(self, order: _Order | ToolError) -> str:
-        try:
-            if isinstance(order, ToolError):
-                raise order
-            data = order.tool.dump(await order.step)
-        except ToolError as error:
-            if self._is_raising:
-                raise
-            return render_error(error, max_chars=self._max_chars).text
-        return render_result(data, max_chars=self._max_chars).text
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    tool: Tool[..., Any]
-    step: Step[Any]
 
 
 def _positive(name: str, value: int) -> int:

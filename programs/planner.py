@@ -16,6 +16,7 @@ from weft.programs.dag import Node, build_dag
 from weft.programs.handle import Step, use
 from weft.programs.lineage import LineageTaskFactory
 from weft.programs.strand import CURRENT, Strand
+from weft.tools import ToolRunner
 
 __all__ = ["plan_call"]
 
@@ -34,6 +35,11 @@ class _Planner:
     @property
     def key(self) -> str:
         return self._path
+
+    @property
+    def tools(self) -> ToolRunner:
+        """No tool is ever called."""
+        return ToolRunner()
 
     def submit(self, call: Call, strand: Strand) -> Step[Any]:
         step = _handle(call, strand, self)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from weft.errors import InvalidRequest, StepOutsideRun
 from weft.programs.calls import Call
 from weft.programs.handle import Step
+from weft.tools import ToolRunner
 
 __all__ = ["CURRENT", "StepRunner", "Strand", "check_name", "current_strand"]
 
@@ -20,6 +21,11 @@ class StepRunner(Protocol):
     @property
     def key(self) -> str:
         """What identifies the enclosing Step over all Runs, the same in every attempt."""
+        ...
+
+    @property
+    def tools(self) -> ToolRunner:
+        """What runs the calls of tools."""
         ...
 
     def submit(self, call: Call, strand: Strand) -> Step[Any]:

@@ -10,7 +10,7 @@ from weft.programs.function import Orderable
 from weft.programs.handle import Step
 from weft.programs.retry import Retry
 from weft.programs.strand import CURRENT, current_strand
-from weft.tools import Effect, Tool, ToolOptions, as_tool
+from weft.tools import Effect, Tool, ToolOptions, ToolResources, as_tool
 
 __all__ = ["ToolStep", "ToolStepOptions", "tool"]
 
@@ -28,6 +28,7 @@ class ToolStepOptions(TypedDict, total=False):
     max_concurrency: int | None
     max_result_bytes: int
     depends: Mapping[str, Sequence[str]]
+    resources: ToolResources
     retries: int | Retry
 
 
@@ -62,12 +63,13 @@ class ToolStep(Orderable, Generic[P, T]):
         return strand.runner.submit(call, strand)
 
     async def _invoke_named(self, arguments: Mapping[str, object]) -> T:
-        return await self.tool.invoke(arguments, key=current_strand(self.name).runner.key)
+        runner = current_strand(self.name).runner
+        return await runner.tools.call(self.tool, arguments, key=runner.key)
 
     async def _invoke(self, *args: P.args, **kwargs: P.kwargs) -> T:
         arguments, key = self.tool.bind(*args, **kwargs)
-        key = key or current_strand(self.name).runner.key
-        return await self.tool.invoke(arguments, key=key)
+        runner = current_strand(self.name).runner
+        return await runner.tools.call(self.tool, arguments, key=key or runner.key)
 
 
 class _ToolDecorator(Protocol):

@@ -13,6 +13,7 @@ from weft.errors import ToolDefinitionError
 from weft.tools.dependencies import check_depends
 from weft.tools.docstring import parse_docstring
 from weft.tools.invoker import Invoker
+from weft.tools.resources import ToolResources
 from weft.tools.result import ResultType
 from weft.tools.signature import Bound, Signature, underlying
 
@@ -25,6 +26,7 @@ Effect = Literal["pure", "read", "write"]
 """``pure`` depends on its arguments alone, ``read`` on the world, ``write`` changes it."""
 
 MAX_RESULT_BYTES = 1_048_576
+NOTHING_KNOWN = ToolResources()
 _EFFECTS = frozenset({"pure", "read", "write"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -47,6 +49,8 @@ class ToolOptions(TypedDict, total=False):
     depends: Mapping[str, Sequence[str]]
     """Arguments that can only be chosen once others are, ``{"to": ("from",)}``: a model that
     decodes arguments in parallel decodes these after those."""
+    resources: ToolResources
+    """What a call needs; nothing is known unless told."""
 
 
 class Tool(Generic[P, T]):
@@ -63,6 +67,7 @@ class Tool(Generic[P, T]):
         self._name = options.get("name") or own_name
         self._effect: Effect = options.get("effect", "read")
         self._timeout_s = options.get("timeout_s", 60.0)
+        self._resources = options.get("resources", NOTHING_KNOWN)
         self._description = options.get("description") or docstring.description
         _check_options(self._name, self._description, self._effect, self._timeout_s, options)
         self._signature = Signature(
@@ -102,6 +107,10 @@ class Tool(Generic[P, T]):
     @property
     def timeout_s(self) -> float | None:
         return self._timeout_s
+
+    @property
+    def resources(self) -> ToolResources:
+        return self._resources
 
     @property
     def fn(self) -> Callable[P, object]:

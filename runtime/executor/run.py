@@ -31,6 +31,7 @@ from weft.runtime.journal.store import Store
 from weft.runtime.observe.bus import Observer
 from weft.runtime.observe.event import Event, ResultEvent, RunEvent
 from weft.runtime.observe.usage import Usage
+from weft.tools import ToolRunner
 
 __all__ = ["Run"]
 
@@ -111,14 +112,17 @@ class Run(Generic[T]):
         tenant: str = "",
         priority: int = 0,
         deadline_s: float | None = None,
+        tools: ToolRunner | None = None,
     ) -> Run[S]:
         """Start a program; returns as soon as it is recorded and scheduled.
 
         ``priority``: larger is served first. ``deadline_s``: seconds from now within which the
         Run should end, for an engine that schedules programs to hurry; it is no limit.
         ``seed`` and the lineage of each Step give its seed. ``observers`` are called for every
-        event. Raises UnsupportedFeature when the engine lacks what the program requires,
-        TypeError when the arguments do not fit, JournalError when the store refuses.
+        event. ``tools`` runs the calls of tools: given to many Runs, it keeps all of them within
+        one capacity and learns from all. Raises UnsupportedFeature when the engine lacks what the
+        program requires, TypeError when the arguments do not fit, JournalError when the store
+        refuses.
         """
         program.bind(*args, **(kwargs or {}))
         _check_requirements(program, engine)
@@ -132,6 +136,7 @@ class Run(Generic[T]):
             tenant=tenant,
             priority=priority,
             observers=observers,
+            tools=tools or ToolRunner(),
         )
         run = Run(program, args, kwargs or {}, state=state, budget=budget or NO_LIMIT)
         if store is not None:

@@ -28,6 +28,7 @@ from weft.runtime.executor.generation import Generation
 from weft.runtime.executor.lanes import team_id
 from weft.runtime.executor.state import NO_USAGE, RunState
 from weft.runtime.observe.usage import Usage
+from weft.tools import ToolRunner
 
 __all__ = ["Scope"]
 
@@ -174,6 +175,10 @@ class Scope(Execution[FunctionCall]):
     @property
     def key(self) -> str:
         return f"{self.state.run_id}/{self.lineage}"
+
+    @property
+    def tools(self) -> ToolRunner:
+        return self.state.tools
 
     def submit(self, call: Call, strand: Strand) -> Step[Any]:
         self._check_open(call)

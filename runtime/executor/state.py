@@ -14,6 +14,7 @@ from weft.runtime.journal.store import Store
 from weft.runtime.observe.bus import EventLog, Observer
 from weft.runtime.observe.event import PartialEvent, StepEvent, StepPhase, TokenEvent
 from weft.runtime.observe.usage import Usage
+from weft.tools import ToolRunner
 
 __all__ = ["NO_USAGE", "RunState"]
 
@@ -42,6 +43,7 @@ class RunState:
         "started_s",
         "store",
         "tenant",
+        "tools",
         "work_seconds",
     )
 
@@ -56,6 +58,7 @@ class RunState:
         tenant: str,
         priority: int,
         observers: Sequence[Observer],
+        tools: ToolRunner,
     ) -> None:
         self.run_id = run_id
         self.engine = engine
@@ -66,6 +69,7 @@ class RunState:
         self.seed = seed
         self.tenant = tenant
         self.priority = priority
+        self.tools = tools
         self.loop = asyncio.get_running_loop()
         self.log = EventLog(observers)
         self.started_s = clock.now()

@@ -5,7 +5,7 @@
     │   ├── InvalidRequest          a value out of range, a prompt too long, a bad token id
     │   ├── UnsupportedFeature      the engine cannot do what the program asks
     │   ├── ModelLoadError          a checkpoint that is missing, unsupported or damaged
-    │   ├── GrammarRejected         a schema, regex or grammar that is invalid, unsupported or too costly
+    │   ├── GrammarRejected         a schema, regex or grammar that cannot be enforced
     │   ├── ToolDefinitionError     a function that cannot become a tool
     │   └── ProgramError            a program used wrongly
     │       ├── StepFormatted       an un-awaited Step put into text
@@ -23,7 +23,8 @@
     │   ├── ToolTimeout             the tool did not answer in time
     │   ├── ToolUnavailable         too many earlier calls of the tool still hang
     │   ├── ToolResultInvalid       a result that is not data
-    │   └── SandboxUnavailable      the machine cannot confine code, so it is not run
+    │   ├── SandboxUnavailable      the machine cannot confine code, so it is not run
+    │   └── EnvironmentFailed       what a tool or a program needs could not be prepared
     ├── LimitReached                a limit that the program set
     │   ├── BudgetExceeded          a Budget ran out
     │   └── StepTimeout             a Step took longer than its timeout
@@ -51,6 +52,7 @@ __all__ = [
     "EngineDied",
     "EngineError",
     "EngineOverloaded",
+    "EnvironmentFailed",
     "GrammarDeadEnd",
     "GrammarRejected",
     "InvalidRequest",
@@ -200,6 +202,13 @@ class SandboxUnavailable(ToolError):
     """The machine cannot confine the code, or no longer does, so it was not run to an end."""
 
     def __init__(self, what: str, *, tool: str = "sandbox", remedy: str = "") -> None:
+        super().__init__(what, tool=tool, remedy=remedy)
+
+
+class EnvironmentFailed(ToolError):
+    """What a tool or a program declared to need could not be prepared, or is gone."""
+
+    def __init__(self, what: str, *, tool: str = "environment", remedy: str = "") -> None:
         super().__init__(what, tool=tool, remedy=remedy)
 
 

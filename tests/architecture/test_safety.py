@@ -12,6 +12,8 @@ from tests.architecture.sources import Source, repository_sources
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 CALLS = {"eval", "exec", "torch.load", "yaml.load", "os.system", "builtins.eval", "builtins.exec"}
 OPTIONS = {"trust_remote_code", "allow_pickle", "shell"}
+CONFINED = {"tools/builtin/python_worker.py": {"exec", "eval"}}
+"""What runs inside the sandbox only, where running a model's code is its purpose."""
 
 
 def dangers(tree: ast.Module) -> Iterator[str]:
@@ -42,7 +44,8 @@ def _dangers_of_call(node: ast.Call) -> Iterator[str]:
 
 @pytest.mark.parametrize("source", repository_sources(), ids=lambda source: source.path)
 def test_source_runs_no_data(source: Source) -> None:
-    assert list(dangers(source.tree)) == []
+    found = {danger.partition(": ")[2] for danger in dangers(source.tree)}
+    assert found == CONFINED.get(source.path, set())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ class LayerStore:
     def __init__(self, folder: Path, uid: int | None) -> None:
         self.folder = folder
         self.uid = uid
-        self._num_made = 0
+        self._numbers = itertools.count(1)
 
     def make(self) -> Layer:
         """A new, empty layer without a holder, owned by the user of the commands."""
@@ -43,8 +44,7 @@ class LayerStore:
 
     def next_path(self) -> Path:
         """A path that nothing has been made at."""
-        self._num_made += 1
-        return self.folder / str(self._num_made)
+        return self.folder / str(next(self._numbers))
 
     def hold(self, layers: Iterable[Layer]) -> None:
         for layer in layers:

@@ -47,6 +47,11 @@ class Workspace:
         return self._content.path
 
     @property
+    def measured(self) -> Path:
+        """The folder that holds what this workspace does not share, and grows with it."""
+        return self._content.measured
+
+    @property
     def key(self) -> str:
         """The key of the last commit to the disk; "" where there was none."""
         return "" if self._kept is None else self._kept.state.key

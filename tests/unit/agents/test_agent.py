@@ -24,7 +24,7 @@ from weft.runtime.engine.protocol import Capabilities
 from weft.runtime.executor import Run
 from weft.runtime.observe.event import StepEvent
 from weft.runtime.testing import Prompted, ScriptedEngine
-from weft.tools import IdemKey, as_tool
+from weft.tools import IdemKey, ToolCapacity, ToolResources, ToolRunner, as_tool
 from weft.tools.calculator import calculator_tool
 
 
@@ -322,3 +322,75 @@ async def test_an_engine_without_structural_tags_is_refused_by_name() -> None:
     engine = ScriptedEngine(capabilities=Capabilities(grammars=frozenset({"json"})))
     with pytest.raises(UnsupportedFeature, match="structural_tag"):
         await talk(engine, Agent("a", tools=[get_price]), "?")
+
+
+async def test_a_write_waits_for_the_reads_before_it_and_reads_wait_for_it() -> None:
+    log: list[str] = []
+
+    @tool(effect="read")
+    async def look(name: str) -> str:
+        """Look."""
+        log.append(f"+{name}")
+        await asyncio.sleep(0)
+        log.append(f"-{name}")
+        return name
+
+    @tool(effect="write")
+    async def change(name: str) -> str:
+        """Change."""
+        return await look.tool.fn(name)  # type: ignore[misc, no-any-return]
+
+    calls = [("look", "a"), ("look", "b"), ("change", "c"), ("change", "d"), ("look", "e")]
+    engine = Engine("".join(called(name, name=letter) for name, letter in calls), "done")
+    await talk(engine, Agent("clerk", tools=[look, change]), "?")
+    assert log == ["+a", "+b", "-a", "-b", "+c", "-c", "+d", "-d", "+e", "-e"]
+    assert engine.prompts[1].endswith("tool: a\ntool: b\ntool: c\ntool: d\ntool: e")
+
+
+async def test_a_failed_write_is_told_and_what_follows_it_still_runs() -> None:
+    @tool(effect="write")
+    def break_it() -> str:
+        """Break."""
+        raise ValueError("no")
+
+    engine = Engine(called("break_it") + called("get_price", item="mug"), "done")
+    await talk(engine, Agent("clerk", tools=[break_it, get_price]), "?")
+    failed, price = engine.prompts[1].splitlines()[-2:]
+    assert failed.startswith("tool: Error: ") and price == "tool: 30"
+
+
+async def test_equal_pure_calls_of_a_turn_run_once() -> None:
+    num_runs = 0
+
+    @tool(effect="pure")
+    def double(number: int) -> int:
+        """Double a number."""
+        nonlocal num_runs
+        num_runs += 1
+        return 2 * number
+
+    engine = Engine("".join(called("double", number=one) for one in (4, 4, 5, 4)), "done")
+    run_tools = ToolRunner()
+    await talk(engine, Agent("clerk", tools=[double]), "?", tools=run_tools)
+    assert engine.prompts[1].endswith("tool: 8\ntool: 8\ntool: 10\ntool: 8")
+    assert num_runs == run_tools.statistics.of("double").num_calls == 2
+
+
+async def test_one_capacity_holds_for_the_calls_of_many_runs() -> None:
+    running = most = 0
+
+    @tool(resources=ToolResources(memory_bytes=1))
+    async def work() -> int:
+        """Work."""
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return 1
+
+    runner = ToolRunner(capacity=ToolCapacity(2))
+    agent = Agent("clerk", tools=[work])
+    runs = [talk(Engine(called("work") * 3, "done"), agent, "?", tools=runner) for _ in range(3)]
+    assert await asyncio.gather(*runs) == ["done"] * 3
+    assert most == 2

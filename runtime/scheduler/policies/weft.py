@@ -39,6 +39,7 @@ class WeftPolicy(SchedulingPolicy):
     """
 
     name = "weft"
+    uses_costs = True
     pauses = True
     demotes = True
     values_last_s = 0.5

@@ -91,6 +91,27 @@ def run(
     raise typer.Exit(run_program(options))
 
 
+@app.command("top")
+@reported
+def top(
+    pid: Annotated[
+        int | None, typer.Argument(min=1, help="Which process; by default the only one.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    interval_s: Annotated[
+        float, typer.Option("--interval", metavar="S", min=0.1, max=3600, help="Seconds.")
+    ] = 1.0,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line for each look.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Watch programs that run in another process."""
+    from weft.runtime.cli.top import TopOptions, show_top
+
+    show_top(TopOptions(pid=pid, interval_s=interval_s, is_once=once, as_json=json_output))
+
+
 @app.command("doctor")
 @reported
 def doctor(json_output: Json = False, debug: Debug = False) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from weft.errors import EngineOverloaded, InvalidRequest
@@ -32,21 +33,25 @@ def watch(
     request = {} if interval_s is None else {"every_s": interval_s}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(answer_s + (interval_s or 0.0))
-        try:
-            connection.connect(os.fspath(address.path))
+        _connect(connection, address)
+        with suppress(ConnectionError):  # it has said why it refuses, and hung up
             connection.sendall(json.dumps(request).encode() + b"\n")
-        except TimeoutError as error:
-            raise _late(address.pid) from error
-        except OSError as error:
-            raise InvalidRequest(
-                f"Process {address.pid} has no monitor: {error.strerror}.",
-                remedy="It may have ended.",
-            ) from error
         with connection.makefile("rb") as lines:
             while line := _next_line(lines, address.pid):
                 yield _read(line)
                 if interval_s is None:
                     return
+
+
+def _connect(connection: socket.socket, address: MonitorAddress) -> None:
+    try:
+        connection.connect(os.fspath(address.path))
+    except TimeoutError as error:
+        raise _late(address.pid) from error
+    except OSError as error:
+        raise InvalidRequest(
+            f"Process {address.pid} has no monitor: {error}.", remedy="It may have ended."
+        ) from error
 
 
 def _next_line(lines: BinaryIO, pid: int) -> bytes:

@@ -10,7 +10,7 @@ from weft.cache.eviction import EvictionPriority, least_recently_used, released_
 from weft.cache.lease import Lease
 from weft.cache.namespace import Namespace
 from weft.cache.node import RadixNode
-from weft.cache.owner import KvOwner
+from weft.cache.owner import KvOwner, Standing
 from weft.cache.pool import PADDING_BLOCK, BlockPool
 from weft.cache.radix import Insertion, PrefixMatch, RadixTree
 from weft.cache.table import BlockCopy, BlockTable
@@ -28,6 +28,7 @@ __all__ = [
     "PrefixMatch",
     "RadixNode",
     "RadixTree",
+    "Standing",
     "least_recently_used",
     "released_first",
 ]

@@ -9,8 +9,9 @@ from weft.cache.node import RadixNode
 
 __all__ = ["EvictionPriority", "EvictionQueue", "least_recently_used", "released_first"]
 
-RELEASED = 1e15
-"""More than a tree's clock ever shows; floats still tell neighbouring times apart."""
+LOWER = 1e15
+"""More than a tree's clock ever shows; floats still tell neighbouring times apart, twice as far
+too."""
 
 EvictionPriority = Callable[[RadixNode], float]
 """Value of keeping a leaf: the smallest goes first. It may rise at any time and is read again
@@ -22,9 +23,12 @@ def least_recently_used(node: RadixNode) -> float:
 
 
 def released_first(node: RadixNode) -> float:
-    """The least recently used of what all its owners have released, then of all others."""
-    is_released = bool(node.owners) and all(owner.is_released for owner in node.owners)
-    return node.last_use - RELEASED if is_released else node.last_use
+    """The least recently used of what all its owners have released, then of what they have
+    demoted, then of all else."""
+    standings = {owner.standing for owner in node.owners}
+    if not standings or "kept" in standings:
+        return node.last_use
+    return node.last_use - (LOWER if "demoted" in standings else 2 * LOWER)
 
 
 class EvictionQueue:

@@ -76,6 +76,17 @@ class KVStore:
         self._block_size = block_size
         self._layers = _allocate(num_blocks * block_size, layers, dtype, device)
 
+    def take_blocks(self, other: KVStore, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy block ``sources[i]`` of another store of the same shape and dtype, on any device,
+        to block ``targets[i]`` of this one; the targets are distinct."""
+        for mine, theirs in zip(self._layers, other._layers, strict=True):
+            for target, source in zip(mine.tensors, theirs.tensors, strict=True):
+                from_S = torch.tensor(sources, device=source.device)
+                to_S = torch.tensor(targets, device=target.device)
+                blocks = source.view(-1, self._block_size, *source.shape[1:])
+                taken = blocks.index_select(0, from_S).to(target.device)
+                target.view(-1, self._block_size, *target.shape[1:]).index_copy_(0, to_S, taken)
+
     @staticmethod
     def block_bytes(block_size: int, layers: Sequence[KVShape], dtype: torch.dtype) -> int:
         """Bytes of one block over all layers."""

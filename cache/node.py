@@ -64,6 +64,10 @@ class RadixNode:
         """An unpinned leaf of the tree."""
         return not (self.is_dropped or self.num_pins or self.children or self.is_root)
 
+    def spelled(self) -> bytes:
+        """The tokens from the root to the end of this run, as the edges have them."""
+        return b"".join([node.edge for node in self.path()][::-1])
+
     def path(self) -> Iterator[RadixNode]:
         """This node and its ancestors, without the root."""
         node = self

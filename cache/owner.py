@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["KvOwner"]
+from typing import Literal
+
+__all__ = ["KvOwner", "Standing"]
+
+Standing = Literal["kept", "demoted", "released"]
+"""What becomes of blocks that nobody uses: ``released`` ones go first, then ``demoted`` ones, which
+may be kept outside the pool; ``kept`` ones go last, the least recently used first."""
 
 
 class KvOwner:
     """One program, as the prefix index knows it."""
 
-    __slots__ = ("__weakref__", "is_released", "name")
+    __slots__ = ("__weakref__", "name", "standing")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_released = False
-        """What only such owners have cached goes before all else."""
+        self.standing: Standing = "kept"
+        """Of the blocks that it alone has cached; whoever lowers it lets the tree ``reprice``."""

@@ -45,6 +45,10 @@ class Insertion(NamedTuple):
     node: RadixNode
 
 
+GiveUp = Callable[[RadixNode, Sequence[int]], None]
+"""A leaf, whose edge still spells all that it held, and its last blocks, which go."""
+
+
 class RadixTree:
     """Indexes full blocks by (namespace, tokens) and holds one pool reference on each.
 
@@ -57,12 +61,15 @@ class RadixTree:
         *,
         priority: EvictionPriority = least_recently_used,
         clock: Callable[[], int] | None = None,
+        on_give_up: GiveUp | None = None,
     ) -> None:
-        """``clock`` must rise with every call; by default a counter from 1."""
+        """``clock`` must rise with every call; by default a counter from 1. ``on_give_up`` is
+        called for blocks as they leave the index, while they still hold what they held."""
         self._pool = pool
         self._clock = clock if clock is not None else count(1).__next__
         self._roots: dict[Namespace, RadixNode] = {}
         self._queue = EvictionQueue(priority)
+        self._on_give_up = on_give_up
         self._width = pool.block_size * array("q").itemsize
         self._num_cached = 0
         self._num_pinned = 0
@@ -116,7 +123,8 @@ class RadixTree:
             self._roots.setdefault(namespace, path[0])
             node = self._add_leaf(node, key[len(known) * self._width :], adopted)
         if owner is not None and owner not in node.owners:
-            node.owners = (*(one for one in node.owners if not one.is_released), owner)
+            others = (one for one in node.owners if one.standing != "released")
+            node.owners = (*others, owner)
         return Insertion(len(known), known + adopted, node)
 
     def lock(self, node: RadixNode) -> Lease:
@@ -146,7 +154,7 @@ class RadixTree:
         return num_freed
 
     def reprice(self) -> None:
-        """Owners have released what they cached: it goes first from now on. O(leaves), once."""
+        """Owners stand lower than before: read all priorities again, O(leaves), once."""
         self._queue.reprice()
 
     def clear(self, namespace: Namespace | None = None) -> int:
@@ -237,10 +245,13 @@ class RadixTree:
 
     def _give_up(self, leaf: RadixNode, num_wanted: int) -> int:
         """Give up blocks from the leaf's end until enough became free or the leaf is gone."""
-        num_freed = 0
+        num_freed, given_up = 0, list[int]()
         while leaf.block_ids and num_freed < num_wanted:
-            num_freed += self._pool.release([leaf.block_ids.pop()])
+            given_up.append(leaf.block_ids.pop())
+            num_freed += self._pool.release(given_up[-1:])
             self._num_cached -= 1
+        if self._on_give_up is not None:
+            self._on_give_up(leaf, given_up[::-1])
         if leaf.block_ids:
             leaf.edge = leaf.edge[: len(leaf.block_ids) * self._width]
             self._queue.offer(leaf)

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 from weft.runtime.scheduler.simulator import Script
 
-__all__ = ["AgentScript", "AgentStep", "Passage", "as_scripts", "mean_context", "text_of"]
+__all__ = [
+    "LETTERS",
+    "AgentScript",
+    "AgentStep",
+    "Passage",
+    "as_scripts",
+    "mean_context",
+    "text_of",
+]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

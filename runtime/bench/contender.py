@@ -14,7 +14,14 @@ from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.peers import Peer, find_peer
 from weft.runtime.machine import has_native_bf16
 
-__all__ = ["Contender", "engine_contenders", "own_environment", "start", "vllm_contenders"]
+__all__ = [
+    "Contender",
+    "engine_contenders",
+    "own_environment",
+    "start",
+    "vllm_contenders",
+    "vllm_environment",
+]
 
 
 BOUND_BATCH = 4
@@ -103,14 +110,14 @@ def _vllm(peer: Peer, dtypes: list[str]) -> list[Contender]:
             Contender(kind="vllm", script="http_driver.py", dtype="auto", arguments=(peer.url,))
         ]
     assert peer.python is not None
-    env = _vllm_environment(peer.python.parents[1])
+    env = vllm_environment(peer.python.parents[1])
     return [
         Contender(kind="vllm", script="vllm_driver.py", dtype=dtype, python=peer.python, env=env)
         for dtype in dtypes
     ]
 
 
-def _vllm_environment(home: Path) -> dict[str, str]:
+def vllm_environment(home: Path) -> dict[str, str]:
     """vLLM on every core of this process; in one process, which was its fastest form. What it
     compiles stays below its own environment. 2 GiB hold more than 128 sequences of a bench."""
     cores = sorted(os.sched_getaffinity(0))

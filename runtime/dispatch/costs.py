@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import count
 
 from weft.programs.request import Request
 from weft.programs.sampling import Sampling
-from weft.runtime.engine.protocol import Engine
+from weft.runtime.engine.protocol import Engine, KvHolder
 from weft.runtime.scheduler import Costs
 
 __all__ = ["measure_costs"]
@@ -19,6 +20,10 @@ SHORT, LONG = 256, 1024
 NUM_TOGETHER = 8
 NUM_DECODED = 32
 ROUNDS = 3
+COPY_BYTES_PER_S = 1e9
+"""A low figure for a processor's memory; devices copy faster."""
+NUM_LETTERS = 8
+"""Different tokens in a prompt: enough that no two begin alike."""
 
 
 async def measure_costs(
@@ -26,43 +31,63 @@ async def measure_costs(
 ) -> Costs:
     """Time prompts of two lengths, and decodes alone and together; the least of three rounds.
 
-    The engine should serve nothing else meanwhile; a few seconds on a small model.
+    What copying KV out of the pool and back takes follows from its size. The engine should serve
+    nothing else meanwhile; a few seconds on a small model.
     """
-    rng, ids = random.Random(seed), count(1)
-    low = min(engine.encode("abcdefghijklmnopqrstuvwxyz"))
+    probe = _Probe(engine, seed, clock)
+    long = min(LONG, engine.capabilities.max_context - NUM_DECODED - 1)
+    short = max(1, long * SHORT // LONG)
+    await probe.timed(short, 2)  # to warm up
+    short_s = await _least(lambda: probe.timed(short, 1))
+    long_s = await _least(lambda: probe.timed(long, 1))
+    alone_s = await _least(lambda: probe.decode_s(1))
+    many_s = await _least(lambda: probe.decode_s(NUM_TOGETHER))
+    costs = _fitted(short, long, short_s, long_s, alone_s, many_s)
+    if not isinstance(engine, KvHolder):
+        return costs
+    copy_s = engine.kv_token_bytes / COPY_BYTES_PER_S
+    return replace(costs, load_s=copy_s, spill_s=copy_s)
 
-    async def generate(prompt: tuple[int, ...], num_tokens: int) -> None:
+
+class _Probe:
+    """Greedy Requests with prompts that nobody had before."""
+
+    def __init__(self, engine: Engine, seed: int, clock: Callable[[], float]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._rng = random.Random(seed)
+        self._ids = count(1)
+        self._name = f"costs-{seed}"
+        self._letters = sorted(set(engine.encode("abcdefghijklmnopqrstuvwxyz")))[:NUM_LETTERS]
+
+    async def timed(self, num_prompt: int, num_tokens: int, together: int = 1) -> float:
+        """Seconds until all have said so much."""
+        prompts = [self._prompt(num_prompt) for _ in range(together)]
+        started = self._clock()
+        await asyncio.gather(*(self._generate(one, num_tokens) for one in prompts))
+        return self._clock() - started
+
+    async def decode_s(self, together: int) -> float:
+        """Seconds of a Tick in which so many draw one token."""
+        many_s = await self.timed(16, 1 + NUM_DECODED, together)
+        return max(0.0, many_s - await self.timed(16, 1, together)) / NUM_DECODED
+
+    async def _generate(self, prompt: tuple[int, ...], num_tokens: int) -> None:
         request = Request(
-            request_id=f"costs-{seed}-{next(ids)}",
+            request_id=f"{self._name}-{next(self._ids)}",
             prompt=prompt,
             sampling=Sampling(temperature=0.0, max_tokens=num_tokens, ignore_eos=True),
             stream_every=0,
         )
-        async for _ in engine.submit(request):
+        async for _ in self._engine.submit(request):
             pass
 
-    def prompt(num_tokens: int) -> tuple[int, ...]:
-        return tuple(low + rng.randrange(8) for _ in range(num_tokens))
+    def _prompt(self, num_tokens: int) -> tuple[int, ...]:
+        return tuple(self._rng.choices(self._letters, k=num_tokens))
 
-    async def timed(num_prompt: int, num_tokens: int, together: int = 1) -> float:
-        prompts = [prompt(num_prompt) for _ in range(together)]
-        started = clock()
-        await asyncio.gather(*(generate(one, num_tokens) for one in prompts))
-        return clock() - started
 
-    long = min(LONG, engine.capabilities.max_context - NUM_DECODED - 1)
-    short = max(1, long * SHORT // LONG)
-    await timed(short, 2)  # to warm up
-    short_s = min([await timed(short, 1) for _ in range(ROUNDS)])
-    long_s = min([await timed(long, 1) for _ in range(ROUNDS)])
-    alone_s = min([await timed(16, 1 + NUM_DECODED) - await timed(16, 1) for _ in range(ROUNDS)])
-    many_s = min(
-        [
-            await timed(16, 1 + NUM_DECODED, NUM_TOGETHER) - await timed(16, 1, NUM_TOGETHER)
-            for _ in range(ROUNDS)
-        ]
-    )
-    return _fitted(short, long, short_s, long_s, alone_s / NUM_DECODED, many_s / NUM_DECODED)
+async def _least(measure: Callable[[], Awaitable[float]]) -> float:
+    return min([await measure() for _ in range(ROUNDS)])
 
 
 def _fitted(
@@ -71,7 +96,7 @@ def _fitted(
     """Solve for the parts: n tokens of a prompt cost n * prefill + n * n / 2 * context."""
     per_short, per_long = short_s / short, long_s / long
     context_s = max(0.0, 2 * (per_long - per_short) / (long - short))
-    prefill_s = max(1e-9, per_short - context_s * short / 2)
+    prefill_s = max(0.0, per_short - context_s * short / 2)
     decode_s = max(0.0, (many_s - alone_s) / (NUM_TOGETHER - 1))
     return Costs(
         tick_s=max(0.0, alone_s - decode_s),

@@ -43,6 +43,8 @@ class EngineConfig:
     """Token positions per KV block."""
     kv_bytes: int | None = None
     """Memory for keys and values; ``None`` takes a share of what is free now."""
+    spill_bytes: int = 0
+    """Host memory beside it for what a scheduler demotes: read back, not computed again."""
     max_running: int = 256
     """Most sequences in one batch."""
     max_waiting: int = 65_536
@@ -76,6 +78,10 @@ class EngineConfig:
             raise InvalidRequest(
                 f"stream_interval_s is {self.stream_interval_s!r}.",
                 remedy="It must be at least 0, and finite.",
+            )
+        if self.spill_bytes < 0:
+            raise InvalidRequest(
+                f"spill_bytes is {self.spill_bytes!r}.", remedy="It must be at least 0."
             )
         if self.kv_bytes is not None and self.kv_bytes < 1:
             raise InvalidRequest(f"kv_bytes is {self.kv_bytes!r}.", remedy="It must be positive.")

@@ -21,7 +21,7 @@ from weft.programs.sampling import Sampling
 from weft.runtime.engine.admission import Admission
 from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
-from weft.runtime.engine.inbox import Cancel, Close, Disband, Inbox, Release, Submit
+from weft.runtime.engine.inbox import Cancel, Close, Demote, Disband, Inbox, Release, Submit
 from weft.runtime.engine.kv_budget import kv_budget_bytes
 from weft.runtime.engine.loop import EngineLoop
 from weft.runtime.engine.memory import SequenceMemory
@@ -30,6 +30,7 @@ from weft.runtime.engine.protocol import Capabilities, EngineStats
 from weft.runtime.engine.sampling import Sampler
 from weft.runtime.engine.sequence import Job
 from weft.runtime.engine.speculator import Speculator
+from weft.runtime.engine.spill import Spill
 from weft.runtime.engine.stream import DeltaStream
 from weft.runtime.engine.tokenizer import ChatTokenizer
 from weft.runtime.grammar import BatchMasks, CompiledGrammar, GrammarCompiler
@@ -67,7 +68,6 @@ class EmbeddedEngine:
         self._open_ids: set[str] = set()
         num_blocks = _num_blocks(runner, config)
         self._pool = BlockPool(num_blocks, config.block_size)
-        self._tree = RadixTree(self._pool, priority=released_first)
         self._admission = _admission(runner, tokenizer, config, num_blocks, seed)
         self._compiler = GrammarCompiler(
             tokenizer.hf, vocab_size=runner.vocab_size, stop_token_ids=runner.info.eos_ids
@@ -76,7 +76,18 @@ class EmbeddedEngine:
         self._kv = KVStore(
             num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device
         )
-        memory = SequenceMemory(self._pool, self._tree, has_prefix_cache=config.has_prefix_cache)
+        self._spill = _open_spill(runner, config, self._kv)
+        self._tree = RadixTree(
+            self._pool,
+            priority=released_first,
+            on_give_up=None if self._spill is None else self._spill.save,
+        )
+        memory = SequenceMemory(
+            self._pool,
+            self._tree,
+            has_prefix_cache=config.has_prefix_cache,
+            spill=self._spill,
+        )
         self._loop = EngineLoop(
             config=config,
             model=runner,
@@ -148,8 +159,19 @@ class EmbeddedEngine:
         return (self._pool.num_blocks - 1) * self._pool.block_size
 
     @property
+    def kv_token_bytes(self) -> int:
+        return self._kv.size_bytes // (self._pool.num_blocks * self._pool.block_size)
+
+    @property
+    def spill_tokens(self) -> int:
+        return 0 if self._spill is None else self._spill.num_blocks * self._pool.block_size
+
+    @property
     def max_running(self) -> int:
         return self._max_running
+
+    def demote_kv(self, run_id: str) -> None:
+        self._inbox.post(Demote(run_id))
 
     def give_up_kv(self, run_id: str) -> None:
         self._inbox.post(Release(run_id))
@@ -199,6 +221,8 @@ class EmbeddedEngine:
         await asyncio.to_thread(self._thread.join)
         # What is closed may stay for long in a circle of references: its memory must not.
         self._kv.free()
+        if self._spill is not None:
+            self._spill.free()
         self._compiler.close()
 
     async def _compile(self, spec: GrammarSpec | None) -> CompiledGrammar | None:
@@ -225,6 +249,16 @@ class EmbeddedEngine:
             self._open_ids.discard(request_id)
             if not job.is_done:
                 self._inbox.post(Cancel(request_id, None))
+
+
+def _open_spill(runner: ModelRunner, config: EngineConfig, kv: KVStore) -> Spill | None:
+    """The place outside the KV pool, in host memory."""
+    block_bytes = KVStore.block_bytes(config.block_size, runner.layers, runner.kv_dtype)
+    num_slots = config.spill_bytes // block_bytes
+    if not num_slots:
+        return None
+    store = KVStore(num_slots, config.block_size, runner.layers, runner.kv_dtype, "cpu")
+    return Spill(kv, store, num_slots)
 
 
 def _admission(

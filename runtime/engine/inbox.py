@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from weft.runtime.engine.sequence import Job
 
-__all__ = ["Cancel", "Close", "Disband", "Inbox", "Letter", "Release", "Submit"]
+__all__ = ["Cancel", "Close", "Demote", "Disband", "Inbox", "Letter", "Release", "Submit"]
 
 
 class Submit(NamedTuple):
@@ -36,11 +36,17 @@ class Release(NamedTuple):
     run_id: str
 
 
+class Demote(NamedTuple):
+    """The same, but it may be kept outside the KV pool."""
+
+    run_id: str
+
+
 class Close(NamedTuple):
     """Cancel everything and stop the loop."""
 
 
-Letter = Submit | Cancel | Disband | Release | Close
+Letter = Submit | Cancel | Disband | Release | Demote | Close
 
 
 class Inbox:

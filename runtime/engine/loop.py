@@ -16,7 +16,7 @@ from weft.runtime.engine.chooser import Chooser
 from weft.runtime.engine.config import EngineConfig
 from weft.runtime.engine.desk import Desk
 from weft.runtime.engine.draws import Draw
-from weft.runtime.engine.inbox import Cancel, Disband, Inbox, Release, Submit
+from weft.runtime.engine.inbox import Cancel, Demote, Disband, Inbox, Release, Submit
 from weft.runtime.engine.memory import SequenceMemory
 from weft.runtime.engine.packer import pack, pack_decodes, wanted_rows
 from weft.runtime.engine.planner import Part, Plan, Planner
@@ -126,6 +126,8 @@ class EngineLoop:
                 self._desk.disband(letter.team_id)
             elif isinstance(letter, Release):
                 self._memory.give_up(letter.run_id)
+            elif isinstance(letter, Demote):
+                self._memory.demote(letter.run_id)
             else:
                 self._is_closing = True
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence as Seq
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from weft.cache import BlockCopy, BlockPool, BlockTable, Insertion, KvOwner, RadixTree
+from weft.cache import BlockCopy, BlockPool, BlockTable, Insertion, KvOwner, RadixTree, Standing
 from weft.runtime.engine.sequence import Sequence
+from weft.runtime.engine.spill import Spill
 
 __all__ = ["SequenceMemory", "SlotMove"]
 
@@ -26,8 +27,17 @@ class SequenceMemory:
     room. Owned by the engine's thread.
     """
 
-    def __init__(self, pool: BlockPool, tree: RadixTree, *, has_prefix_cache: bool) -> None:
+    def __init__(
+        self,
+        pool: BlockPool,
+        tree: RadixTree,
+        *,
+        has_prefix_cache: bool,
+        spill: Spill | None = None,
+    ) -> None:
+        """``spill`` is what the tree hands blocks to that leave it."""
         self._pool = pool
+        self._spill = spill
         self._tree = tree
         self._has_prefix_cache = has_prefix_cache
         self._owners: WeakValueDictionary[str, KvOwner] = WeakValueDictionary()
@@ -49,8 +59,8 @@ class SequenceMemory:
     def try_admit(self, sequence: Sequence, num_reserved: int) -> bool:
         """Give a waiting sequence its table, starting at the longest prefix already computed.
 
-        Refuses, changing nothing, when its pending tokens would not fit while ``num_reserved``
-        blocks stay available to those that run.
+        Refuses, changing nothing but what is cached, when its pending tokens would not fit while
+        ``num_reserved`` blocks stay available to those that run.
         """
         assert sequence.table is None, "only a sequence without blocks is admitted"
         self._attach_prefix(sequence)
@@ -168,9 +178,16 @@ class SequenceMemory:
 
     def give_up(self, run_id: str) -> None:
         """What the Run alone has cached goes first when room is needed, until it caches more."""
+        self._lower(run_id, "released")
+
+    def demote(self, run_id: str) -> None:
+        """The same, but what goes is kept outside the pool, if there is such a place."""
+        self._lower(run_id, "demoted")
+
+    def _lower(self, run_id: str, standing: Standing) -> None:
         owner = self._owners.get(run_id)
         if owner is not None:
-            owner.is_released = True
+            owner.standing = standing
             self._tree.reprice()
 
     def _attach_prefix(self, sequence: Sequence) -> None:
@@ -180,8 +197,34 @@ class SequenceMemory:
             match = self._tree.match(sequence.namespace, sequence.tokens[:limit])
             sequence.lease = self._tree.lock(match.node)
             block_ids = match.block_ids
+            if self._spill is not None:
+                block_ids = self._read_back(self._spill, sequence, block_ids, limit)
         sequence.table = BlockTable.sharing(self._pool, block_ids)
         sequence.num_computed = sequence.table.num_tokens
+
+    def _read_back(
+        self, spill: Spill, sequence: Sequence, block_ids: list[int], limit: int
+    ) -> list[int]:
+        """Put what lies outside behind the blocks that are known, as far as there is room."""
+        tokens = sequence.tokens[:limit]
+        keys = spill.find(sequence.namespace, tokens, len(block_ids))
+        self._tree.evict(len(keys) - self._pool.num_free)
+        # What made room may itself have been put where these were.
+        keys = spill.still_held(keys)[: self._pool.num_free]
+        fresh = self._pool.try_allocate(len(keys))
+        if not keys or fresh is None:
+            return block_ids
+        spill.load(keys, fresh)
+        end = (len(block_ids) + len(fresh)) * self._pool.block_size
+        owner = self._owner_of(sequence.job.request.run_id)
+        known = self._tree.insert(
+            sequence.namespace, tokens[:end], [*block_ids, *fresh], owner=owner
+        )
+        self._pool.release(fresh)
+        assert sequence.lease is not None, "the known blocks are pinned"
+        sequence.lease.release()
+        sequence.lease = self._tree.lock(known.node)
+        return known.block_ids
 
     def _index(self, sequence: Sequence) -> Insertion:
         assert sequence.table is not None, "only an admitted sequence has blocks to index"
@@ -196,5 +239,5 @@ class SequenceMemory:
         owner = self._owners.get(run_id)
         if owner is None:
             owner = self._owners[run_id] = KvOwner(run_id)
-        owner.is_released = False
+        owner.standing = "kept"
         return owner

@@ -131,6 +131,11 @@ class KvHolder(Protocol):
         ...
 
     @property
+    def kv_token_bytes(self) -> int:
+        """Memory of one token in all layers."""
+        ...
+
+    @property
     def spill_tokens(self) -> int:
         """How many more fit outside the KV pool; 0: there is no such place."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from weft.errors import InvalidRequest
@@ -15,6 +16,7 @@ from weft.programs.past import Past, Segment
 from weft.programs.prompt import fill, messages_of, text_of
 from weft.programs.request import Completion
 from weft.runtime.engine.protocol import Engine
+from weft.runtime.executor.encoder import RunEncoder
 
 __all__ = ["Encoded", "encode_context"]
 
@@ -32,7 +34,7 @@ class Encoded(NamedTuple):
     """The tokens go on where this lane of a team is."""
 
 
-def encode_context(context: Context, engine: Engine) -> Encoded:
+def encode_context(context: Context, engine: Engine, encoder: RunEncoder) -> Encoded:
     """The Steps in it must be done and fine.
 
     Raises: InvalidRequest when branches were joined and nothing is written behind them, or a Step
@@ -40,7 +42,7 @@ def encode_context(context: Context, engine: Engine) -> Encoded:
     """
     lineup = context.lineup()
     prompt = _prompt(lineup[0])
-    tokens = [(*_rendered(one, engine), *_encoded(one.parts, engine)) for one in lineup]
+    tokens = [(*_rendered(one, engine, encoder), *_encoded(one.parts, encoder)) for one in lineup]
     joins = [piece for one, piece in zip(lineup, tokens, strict=True) if len(one.after) > 1]
     if not joins:
         return Encoded(prompt, tuple(token for piece in tokens for token in piece), None)
@@ -73,26 +75,26 @@ def _prompt(root: Context) -> str | Sequence[Message]:
     return text_of(filled) if root.is_raw else messages_of(filled)
 
 
-def _rendered(one: Context, engine: Engine) -> tuple[int, ...]:
+def _rendered(one: Context, engine: Engine, encoder: RunEncoder) -> tuple[int, ...]:
     if one.after:
         return ()
     prompt = _prompt(one)
-    return engine.encode(prompt) if isinstance(prompt, str) else engine.render(prompt)
+    return encoder.encode(prompt) if isinstance(prompt, str) else engine.render(prompt)
 
 
-def _encoded(parts: Iterable[Part], engine: Engine) -> Iterable[int]:
+def _encoded(parts: Iterable[Part], encoder: RunEncoder) -> Iterable[int]:
     """Texts that stand side by side are encoded as one."""
     text = ""
     for part in parts:
         if isinstance(part, str):
             text += part
             continue
-        yield from engine.encode(text)
+        yield from encoder.encode(text)
         text = ""
         if isinstance(part, int):
             yield part
         elif isinstance(part, Control):
-            yield from engine.encode(part.text, has_controls=True)
+            yield from encoder.encode(part.text, has_controls=True)
         else:
             assert is_step(part), "a Part is text, a token id, a Control or a Step"
             completions = part.completions
@@ -101,22 +103,22 @@ def _encoded(parts: Iterable[Part], engine: Engine) -> Iterable[int]:
                     f"A context holds {part!r}, which wrote {len(completions)} sequences.",
                     remedy="Give a gen of one sequence, or its result as text.",
                 )
-            yield from _written(completions[0], engine)
-    yield from engine.encode(text)
+            yield from encoder.written(completions[0], partial(_written, encoder))
+    yield from encoder.encode(text)
 
 
-def _written(completion: Completion, engine: Engine) -> Iterable[int]:
+def _written(encoder: RunEncoder, completion: Completion) -> Iterable[int]:
     """The tokens that were drawn, as far as they spell the text: without the one that ended it.
     Where a stop string begins inside a token, the rest of the text is encoded by itself."""
     text, drawn = completion.text, completion.token_ids
-    while not text.startswith(engine.decode(drawn)):
+    while not text.startswith(encoder.decode(drawn)):
         drawn = drawn[:-1]
-    while drawn and completion.finish_reason == "stop" and _spells_nothing(drawn, engine):
+    while drawn and completion.finish_reason == "stop" and _spells_nothing(drawn, encoder):
         drawn = drawn[:-1]
     yield from drawn
-    yield from engine.encode(text[len(engine.decode(drawn)) :])
+    yield from encoder.encode(text[len(encoder.decode(drawn)) :])
 
 
-def _spells_nothing(drawn: Sequence[int], engine: Engine) -> bool:
+def _spells_nothing(drawn: Sequence[int], encoder: RunEncoder) -> bool:
     """The last token adds no text: it ended the sequence."""
-    return engine.decode(drawn) == engine.decode(drawn[:-1])
+    return encoder.decode(drawn) == encoder.decode(drawn[:-1])

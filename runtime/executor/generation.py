@@ -168,7 +168,7 @@ class Generation(Execution[GenCall]):
             encoded = encode_lane(call.prompt, engine, self.state.run_id)
             return encoded._replace(tokens=lead)
         if isinstance(call.prompt, Context):
-            encoded = encode_context(call.prompt, engine)
+            encoded = encode_context(call.prompt, engine, self.state.encoder)
             return encoded._replace(tokens=encoded.tokens + lead)
         prompt = fill(call.prompt) if call.inputs else call.prompt
         if call.is_raw:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from weft.programs.handle import Step
 from weft.runtime.engine.protocol import Engine
 from weft.runtime.executor.clock import Clock
+from weft.runtime.executor.encoder import RunEncoder
 from weft.runtime.journal.record import StepRecord
 from weft.runtime.journal.store import Store
 from weft.runtime.observe.bus import EventLog, Observer
@@ -25,6 +26,7 @@ class RunState:
     __slots__ = (
         "capabilities",
         "clock",
+        "encoder",
         "engine",
         "late_records",
         "log",
@@ -57,6 +59,7 @@ class RunState:
     ) -> None:
         self.run_id = run_id
         self.engine = engine
+        self.encoder = RunEncoder(engine)
         self.capabilities = engine.capabilities
         self.clock = clock
         self.store = store

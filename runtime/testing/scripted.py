@@ -102,6 +102,7 @@ class ScriptedEngine:
         self._capabilities = capabilities
         self._name = name
         self.kv_tokens = kv_tokens
+        self.kv_token_bytes = 4
         self.spill_tokens = spill_tokens
         self.max_running = max_running
         self._is_closed = False

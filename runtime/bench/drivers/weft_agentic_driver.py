@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from weft.programs.context import context
 from weft.programs.entry import program
 from weft.programs.generate import gen
 from weft.programs.toolstep import tool
-from weft.runtime.bench.agent_script import AgentScript, text_of
+from weft.runtime.bench.agent_script import LETTERS, AgentScript, text_of
 from weft.runtime.dispatch import ScheduledEngine, measure_costs
 from weft.runtime.engine import Engine, EngineConfig, open_engine
 from weft.runtime.executor.run import Run
@@ -117,7 +118,8 @@ class _Loop:
                 tenant=script.tenant,
                 observers=[self.first_tokens],
             )
-            await run.result()
+            async with run:
+                await run.result()
             self.ended.append(script.name)
         raise RuntimeError("the programs have run out before the time")
 
@@ -128,23 +130,22 @@ class _Weft:
         self._config = EngineConfig()
         self._costs = Costs()
 
-    def load(self, *, model: str, kv_bytes: int, max_running: int) -> dict[str, float]:
-        """Measure what the model's work costs, and how many tokens fit."""
+    def load(self, *, model: str, kv_bytes: int, max_running: int) -> dict[str, Any]:
+        """Measure what the model's work costs; how many tokens fit, and what letters are."""
         self._model = model
         self._config = EngineConfig(
             kv_bytes=kv_bytes, max_running=max_running, block_size=BLOCK_SIZE
         )
         return asyncio.run(self._measure())
 
-    async def _measure(self) -> dict[str, float]:
+    async def _measure(self) -> dict[str, Any]:
         engine: Any = await open_engine(self._model, config=self._config)
         try:
             self._costs = await measure_costs(engine)
-            kv_tokens = engine.kv_tokens
+            letters = {letter: engine.encode(letter)[0] for letter in LETTERS}
+            return {"kv_tokens": engine.kv_tokens, "letters": letters, "costs": asdict(self._costs)}
         finally:
             await engine.close()
-        costs = {name: getattr(self._costs, name) for name in self._costs.__dataclass_fields__}
-        return {"kv_tokens": kv_tokens, **costs}
 
     def run(
         self,
@@ -155,13 +156,16 @@ class _Weft:
         num_open: int,
         warm_s: float,
         seconds: float,
+        spill_bytes: int = 0,
     ) -> dict[str, Any]:
         """Serve for so many seconds behind the warm-up, then drop what is open."""
         made = [AgentScript.from_json(script) for script in scripts]
-        return asyncio.run(self._run(policy, options, made, num_open, warm_s, seconds))
+        config = replace(self._config, spill_bytes=spill_bytes)
+        return asyncio.run(self._run(config, policy, options, made, num_open, warm_s, seconds))
 
     async def _run(
         self,
+        config: EngineConfig,
         policy: str,
         options: Mapping[str, float],
         scripts: Sequence[AgentScript],
@@ -169,13 +173,10 @@ class _Weft:
         warm_s: float,
         seconds: float,
     ) -> dict[str, Any]:
-        own = await open_engine(self._model, config=self._config)
+        own = await open_engine(self._model, config=config)
         engine = own
         if policy != PLAIN:
-            chosen = make_policy(policy, self._costs)
-            for name, value in options.items():
-                setattr(chosen, name, value)
-            engine = ScheduledEngine(own, policy=chosen)
+            engine = ScheduledEngine(own, policy=make_policy(policy, self._costs, **options))
         loop = _Loop(engine, scripts)
         started = time.perf_counter()
         workers = [asyncio.create_task(loop.work()) for _ in range(num_open)]

@@ -35,9 +35,18 @@ class PausePolicy(SchedulingPolicy):
     name = "pause"
     keeps_busy = False
 
-    def __init__(self, costs: Costs | None = None, *, decays: bool = False) -> None:
+    def __init__(
+        self,
+        costs: Costs | None = None,
+        *,
+        decays: bool = False,
+        sweep_s: float = SWEEP_S,
+        longest_wait_s: float = LONGEST_WAIT_S,
+    ) -> None:
         super().__init__(costs)
         self._decays = decays
+        self._sweep_s = sweep_s
+        self._longest_wait_s = longest_wait_s
         self._active: dict[str, None] = {}
         self._held: dict[str, float] = {}
         """Programs that are not active and ask, with since when."""
@@ -78,7 +87,7 @@ class PausePolicy(SchedulingPolicy):
         for program in paused:
             del self._marked[program.program]
         if now_s >= self._next_sweep_s:
-            self._next_sweep_s = now_s + SWEEP_S
+            self._next_sweep_s = now_s + self._sweep_s
             self._resume(ledger, now_s)
             paused += self._overcommitted(ledger, {one.program for one in paused})
         return paused
@@ -100,7 +109,7 @@ class PausePolicy(SchedulingPolicy):
     def _resume(self, ledger: Ledger, now_s: float) -> None:
         remaining = self._remaining(ledger, now_s)
         for program in sorted((ledger.programs[name] for name in self._held), key=_resume_order):
-            has_waited_out = now_s - self._held[program.program] > LONGEST_WAIT_S
+            has_waited_out = now_s - self._held[program.program] > self._longest_wait_s
             if has_waited_out or _claim(program) <= remaining:
                 remaining -= _claim(program)
                 self._activate(program.program)

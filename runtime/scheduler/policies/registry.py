@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from inspect import signature
 
 from weft.errors import InvalidRequest
 from weft.runtime.scheduler.costs import Costs
@@ -18,7 +19,7 @@ from weft.runtime.scheduler.policy import SchedulingPolicy
 
 __all__ = ["make_policy", "policy_names"]
 
-POLICIES: Mapping[str, Callable[[Costs | None], SchedulingPolicy]] = {
+POLICIES: Mapping[str, Callable[..., SchedulingPolicy]] = {
     policy.name: policy
     for policy in (
         CapPolicy,
@@ -36,10 +37,12 @@ def policy_names() -> tuple[str, ...]:
     return tuple(sorted(POLICIES))
 
 
-def make_policy(name: str = "weft", costs: Costs | None = None) -> SchedulingPolicy:
-    """A new policy with its default options, which its class takes otherwise.
+def make_policy(
+    name: str = "weft", costs: Costs | None = None, **options: float
+) -> SchedulingPolicy:
+    """A new policy; ``options`` are those of its class.
 
-    Raises InvalidRequest for an unknown name.
+    Raises InvalidRequest for an unknown name or option.
     """
     if name not in POLICIES:
         nearest = difflib.get_close_matches(name, POLICIES, n=1)
@@ -48,4 +51,11 @@ def make_policy(name: str = "weft", costs: Costs | None = None) -> SchedulingPol
             f"There is no scheduling policy {name!r}.",
             remedy=f"{remedy} There are {', '.join(policy_names())}.",
         )
-    return POLICIES[name](costs)
+    known = [option for option in signature(POLICIES[name]).parameters if option != "costs"]
+    for option in options:
+        if option not in known:
+            raise InvalidRequest(
+                f"The scheduling policy {name!r} has no option {option!r}.",
+                remedy=f"It has {', '.join(known) or 'none'}.",
+            )
+    return POLICIES[name](costs, **options)

@@ -15,6 +15,7 @@ from weft.runtime.dispatch import ScheduledEngine
 from weft.runtime.executor import Run
 from weft.runtime.scheduler import (
     CallAsked,
+    Decided,
     Demote,
     Dispatch,
     Entry,
@@ -37,7 +38,7 @@ async def ask(text: str) -> str:
 
 def decisions(log: list[Entry]) -> Iterator[object]:
     for entry in log:
-        if hasattr(entry, "decisions"):
+        if isinstance(entry, Decided):
             yield from entry.decisions
 
 

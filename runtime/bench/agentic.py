@@ -1,0 +1,321 @@
+"""``weft bench agentic``: agents that share one engine, by how they are scheduled."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from weft.errors import PeerFailed
+from weft.runtime.bench.agent_script import AgentScript, as_scripts, mean_context
+from weft.runtime.bench.checkpoint import MINI_LIKE, write_checkpoint
+from weft.runtime.bench.contender import own_environment, vllm_environment
+from weft.runtime.bench.driver import Driver
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.peers import find_peer
+from weft.runtime.machine import has_native_bf16
+from weft.runtime.scheduler.simulator import AgentWorkload, jain_index
+
+__all__ = ["Arm", "Outcome", "arms_for", "bench_agentic", "measure_levels"]
+
+LEVELS = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""KV that the open programs hold on average, over what fits."""
+PEER_LEVEL = 2.0
+KV_TOKENS = 32_768
+TOKEN_SCALE = 1 / 14
+"""Published contexts of some 30,000 tokens come to some 2,000."""
+TIME_SCALE = 1 / 330
+"""The model is about as much faster than those that the traces were taken with: so tools take as
+large a part of a step as there, about a third where nothing waits."""
+OBJECTIVE_S = 30.0 * TIME_SCALE
+"""To the first token."""
+PATIENCE_S = 30.0 * TIME_SCALE
+SWEEP_S, LONGEST_WAIT_S = 5.0 * TIME_SCALE, 1800.0 * TIME_SCALE
+SECONDS, WARM_S = 8.0, 3.0
+NUM_PROGRAMS = 3000
+DEFAULT_ROUNDS = 3
+CAPS = (0.75, 1.0, 1.25, 1.75)
+"""Programs at once, as shares of those whose KV fits."""
+OURS, PLAIN, SPILLING, PEER = "weft", "plain", "weft+tier", "langgraph+vllm"
+SPILL_SHARE = 4
+"""The tier outside the KV pool, in sizes of the pool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way to serve the programs."""
+
+    name: str
+    policy: str
+    options: Mapping[str, float]
+    spill_tokens: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Caps are one kind, of which the best counts."""
+        return self.policy if self.policy == "cap" else self.name
+
+
+class Outcome(NamedTuple):
+    """Of one arm in one round."""
+
+    steps_per_minute: float
+    goodput: float
+    """Steps per minute, but only those whose first token came within the objective."""
+    p50_s: float
+    p99_s: float
+    worst_s: float
+    """To the first token."""
+    hit_rate: float
+    recomputed_per_step: float
+    """Tokens of prompts that were computed and not new."""
+    mean_batch: float
+    jain: float
+    ended: frozenset[str]
+    steps: Mapping[str, int]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], scripts: Mapping[str, AgentScript]) -> Outcome:
+        minutes = found["seconds"] / 60
+        steps: dict[str, int] = found["steps"]
+        waits_s = sorted(found["first_token_s"]) or [0.0]
+        num_steps = sum(steps.values())
+        num_prompt = found.get("num_prompt_tokens", 0)
+        num_computed = num_prompt - found.get("num_cached_tokens", 0)
+        num_new = sum(_mean_read(scripts[name]) * num for name, num in steps.items())
+        by_tenant: dict[str, int] = {}
+        for name, num in steps.items():
+            tenant = scripts[name].tenant
+            by_tenant[tenant] = by_tenant.get(tenant, 0) + num
+        in_time = sum(wait_s <= OBJECTIVE_S for wait_s in waits_s) / len(waits_s)
+        return cls(
+            steps_per_minute=num_steps / minutes,
+            goodput=in_time * num_steps / minutes,
+            p50_s=waits_s[len(waits_s) // 2],
+            p99_s=waits_s[min(len(waits_s) - 1, len(waits_s) * 99 // 100)],
+            worst_s=waits_s[-1],
+            hit_rate=1 - num_computed / num_prompt if num_prompt else 0.0,
+            recomputed_per_step=max(0.0, num_computed - num_new) / max(1, num_steps),
+            mean_batch=found.get("num_generated_tokens", 0) / max(1, found.get("num_ticks", 0)),
+            jain=jain_index(list(by_tenant.values())),
+            ended=frozenset(found["ended"]),
+            steps=steps,
+        )
+
+
+def bench_agentic(options: BenchOptions) -> Findings:
+    """Figures ``vs_best_other_x…``: weft's steps per minute over those of the best other arm of
+    ours, by how many times the KV of the open programs is what fits; ``weft_tier_vs_best_other_x…``
+    the same with a tier in host memory, four times the pool. ``vs_vllm_langgraph_x2``: over
+    LangGraph programs on vLLM's server with as much KV. ``p99_wait_vs_fcfs_x2``: of the time to
+    the first token, below 1 weft is better. ``jain``: fairness over four tenants at x2.
+
+    Programs are shaped by published traces of coding agents, tokens and times scaled to a model of
+    4.2M parameters; a closed loop keeps as many open as the level says. A cap counts at the best
+    of its settings.
+    """
+    findings = Findings()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "agentic"
+        write_checkpoint(folder, MINI_LIKE, seed=options.seed)
+        driver = Driver(
+            Path(sys.executable), "weft_agentic_driver.py", peer=OURS, env=own_environment()
+        )
+        stack.enter_context(driver)
+        token_bytes = 2 * MINI_LIKE.num_layers * MINI_LIKE.num_kv_heads * MINI_LIKE.head_dim * 2
+        loaded = driver.call(
+            "load", model=str(folder), kv_bytes=(KV_TOKENS + 16) * token_bytes, max_running=256
+        )
+        findings.rows.append({"what": "costs", **loaded["costs"]})
+        peer = _open_peer(stack, options, folder, loaded, findings)
+        measure_levels(driver, peer, options, findings, token_bytes=token_bytes)
+    return findings
+
+
+def measure_levels(
+    driver: Driver,
+    peer: Driver | None,
+    options: BenchOptions,
+    findings: Findings,
+    *,
+    token_bytes: int,
+    levels: Sequence[float] = LEVELS,
+    seconds: float = SECONDS,
+    warm_s: float = WARM_S,
+) -> None:
+    """Every level with the arms in turns, round by round, each round with programs of its own."""
+    num_rounds = options.num_rounds or DEFAULT_ROUNDS
+    for level in levels:
+        rounds: list[dict[str, Outcome]] = []
+        for number in range(num_rounds):
+            scripts = _draw(options.seed * 1000 + number)
+            num_open = max(1, round(level * KV_TOKENS / mean_context(scripts[:500])))
+            asked = {
+                "scripts": [script.to_json() for script in scripts],
+                "num_open": num_open,
+                "warm_s": warm_s,
+                "seconds": seconds,
+            }
+            arms = arms_for(round(num_open / level))
+            found: dict[str, Outcome] = {}
+            by_name = {script.name: script for script in scripts}
+            for arm in arms if number % 2 == 0 else reversed(arms):
+                options.say(f"agentic: {level:g} times what fits, round {number + 1}, {arm.name}")
+                result = driver.call(
+                    "run",
+                    policy=arm.policy,
+                    options=dict(arm.options),
+                    spill_bytes=arm.spill_tokens * token_bytes,
+                    timeout_s=120.0 + seconds,
+                    **asked,
+                )
+                found[arm.name] = Outcome.of(result, by_name)
+            if peer is not None and level == PEER_LEVEL:
+                options.say(f"agentic: {level:g} times what fits, round {number + 1}, {PEER}")
+                try:
+                    result = peer.call("run", timeout_s=120.0 + seconds, **asked)
+                    found[PEER] = Outcome.of(result, by_name)
+                except PeerFailed as error:
+                    findings.missing.append(f"{PEER}: {error}")
+                    peer = None
+            rounds.append(found)
+            _note_rows(findings, level, number, num_open, found)
+        _note_level(findings, level, rounds, num_rounds)
+
+
+def arms_for(num_fitting: int) -> list[Arm]:
+    """weft, with and without a tier, and the others: as they are published, times scaled."""
+    patience = {"patience_s": PATIENCE_S}
+    sweeps = {"sweep_s": SWEEP_S, "longest_wait_s": LONGEST_WAIT_S}
+    tier = SPILL_SHARE * KV_TOKENS
+    caps = sorted({max(1, round(share * num_fitting)) for share in CAPS})
+    return [
+        Arm(name=OURS, policy="weft", options=patience),
+        Arm(name=SPILLING, policy="weft", options=patience, spill_tokens=tier),
+        Arm(name="fcfs", policy="fcfs", options={}),
+        Arm(name="ttl", policy="ttl", options={}),
+        Arm(name="pause", policy="pause", options=sweeps),
+        Arm(name=PLAIN, policy=PLAIN, options={}),
+        *(Arm(name=f"cap{cap}", policy="cap", options={"max_programs": cap}) for cap in caps),
+    ]
+
+
+def _draw(seed: int) -> list[AgentScript]:
+    workload = AgentWorkload(
+        num_programs=NUM_PROGRAMS, programs_per_s=1.0, scale=TOKEN_SCALE, longest_context=50_000
+    )
+    return as_scripts(workload.draw(seed), time_scale=TIME_SCALE)
+
+
+def _mean_read(script: AgentScript) -> float:
+    return statistics.fmean(step.read.num_tokens for step in script.steps)
+
+
+def _note_rows(
+    findings: Findings, level: float, number: int, num_open: int, found: Mapping[str, Outcome]
+) -> None:
+    common = frozenset.intersection(*(one.ended for one in found.values()))
+    for name, one in found.items():
+        measured = {
+            key: value for key, value in one._asdict().items() if isinstance(value, int | float)
+        }
+        findings.rows.append(
+            {
+                "level": level,
+                "round": number,
+                "arm": name,
+                "num_open": num_open,
+                **measured,
+                "num_ended": len(one.ended),
+                "num_common_ended": len(common),
+                "common_steps": sum(one.steps.get(program, 0) for program in common),
+            }
+        )
+
+
+def _note_level(
+    findings: Findings, level: float, rounds: Sequence[Mapping[str, Outcome]], num_asked: int
+) -> None:
+    def note(name: str, values: Sequence[float], peer: str = "") -> None:
+        findings.note(
+            name,
+            statistics.median(values),
+            num_rounds=len(values),
+            num_asked=num_asked,
+            peer=peer,
+        )
+
+    at = f"x{level:g}"
+    best = [_best_other(found) for found in rounds]
+    note(
+        f"vs_best_other_{at}",
+        [_rate(found, OURS) / other for found, other in zip(rounds, best, strict=True)],
+    )
+    note(
+        f"weft_tier_vs_best_other_{at}",
+        [_rate(found, SPILLING) / other for found, other in zip(rounds, best, strict=True)],
+    )
+    note(f"steps_per_minute_{at}", [_rate(found, OURS) for found in rounds])
+    note(f"p99_wait_vs_fcfs_{at}", [found[OURS].p99_s / found["fcfs"].p99_s for found in rounds])
+    if level != PEER_LEVEL:
+        return
+    note("jain", [found[OURS].jain for found in rounds])
+    beside = [found for found in rounds if PEER in found]
+    if beside:
+        ratios = [_rate(found, OURS) / _rate(found, PEER) for found in beside]
+        note(f"vs_vllm_langgraph_{at}", ratios, PEER)
+
+
+def _rate(found: Mapping[str, Outcome], name: str) -> float:
+    return found[name].steps_per_minute
+
+
+def _best_other(found: Mapping[str, Outcome]) -> float:
+    return max(_rate(found, name) for name in found if name not in (OURS, SPILLING, PEER))
+
+
+def _open_peer(
+    stack: ExitStack,
+    options: BenchOptions,
+    folder: Path,
+    loaded: Mapping[str, Any],
+    findings: Findings,
+) -> Driver | None:
+    """LangGraph over vLLM's server, or a line about why not."""
+    langgraph, vllm = find_peer("langgraph", options), find_peer("vllm", options)
+    pythons = [None if peer is None else peer.python for peer in (langgraph, vllm)]
+    if None in pythons:
+        findings.missing.append(
+            f"{PEER}: no environments in {options.peers_folder}; make peers installs them"
+        )
+        return None
+    client, server = pythons
+    assert client is not None and server is not None
+    options.say(f"agentic: {PEER} starts")
+    try:
+        driver = Driver(
+            client,
+            "langgraph_agentic_driver.py",
+            peer=PEER,
+            env=vllm_environment(server.parents[1]),
+            arguments=(str(server),),
+        )
+        stack.enter_context(driver)
+        findings.versions |= driver.call(
+            "load",
+            model=str(folder),
+            dtype="bfloat16" if has_native_bf16() else "float32",
+            kv_tokens=loaded["kv_tokens"],
+            letters=loaded["letters"],
+            timeout_s=400.0,
+        )
+    except PeerFailed as error:
+        findings.missing.append(f"{PEER}: {error}")
+        return None
+    return driver

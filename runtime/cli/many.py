@@ -50,8 +50,8 @@ def run_many(options: RunOptions, many: ManyOptions) -> int:
     policy = make_policy(many.policy)
     results = _Results(sys.stdout, as_json=options.as_json)
     with only_json_on_stdout(options.as_json):
-        asyncio.run(_execute(load_call(options), options, many, policy, results))
-    print(results.summary(), file=sys.stderr)
+        seconds = asyncio.run(_execute(load_call(options), options, many, policy, results))
+    print(f"{results.summary()}, {seconds:.1f} s", file=sys.stderr)
     return FAILED if results.num_failed else 0
 
 
@@ -61,7 +61,6 @@ class _Results:
     def __init__(self, out: TextIO, *, as_json: bool) -> None:
         self._out = out
         self._as_json = as_json
-        self._began_s = time.monotonic()
         self._usage = Usage()
         self.num_ended = 0
         self.num_failed = 0
@@ -83,8 +82,7 @@ class _Results:
         return (
             f"{self.num_ended} ended, {self.num_failed} of them failed; "
             f"{usage.num_generated_tokens} tokens generated, {usage.num_prompt_tokens} in prompts, "
-            f"KV hit rate {usage.hit_rate:.0%}, {usage.num_tool_calls} tool calls, "
-            f"{time.monotonic() - self._began_s:.1f} s"
+            f"KV hit rate {usage.hit_rate:.0%}, {usage.num_tool_calls} tool calls"
         )
 
 
@@ -94,7 +92,8 @@ async def _execute(
     many: ManyOptions,
     policy: SchedulingPolicy,
     results: _Results,
-) -> None:
+) -> float:
+    """Seconds from the first Run's start to the last one's end."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened_store(options.store))
         opened = opened_engine(
@@ -113,9 +112,11 @@ async def _execute(
             progress.clear()
             results.add(outcome)
 
+        began_s = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for _ in range(min(many.num_open or many.num_runs, many.num_runs)):
                 group.create_task(_work(call, engine, store, seeds, options.debug, ended))
+        return time.monotonic() - began_s
 
 
 async def _work(

@@ -19,6 +19,10 @@ from weft.runtime.observe.text import one_line
 __all__ = ["TopOptions", "show_top"]
 
 
+DESCRIBED_S = 1.0
+"""How long a process may take to say what it is, where there are several."""
+
+
 class TopOptions(NamedTuple):
     """What ``weft top`` was asked."""
 
@@ -101,7 +105,7 @@ def _others(addresses: tuple[MonitorAddress, ...]) -> str:
 
 def _described(address: MonitorAddress) -> str:
     try:
-        [seen] = watch(address, answer_s=1.0)
+        [seen] = watch(address, answer_s=DESCRIBED_S)
     except (WeftError, ValueError):
         return f"`weft top {address.pid}`"
     return f"`weft top {address.pid}` ({one_line(seen.engine)}, open: {seen.num_programs})"

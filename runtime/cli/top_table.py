@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +35,7 @@ def screenful(snapshot: Snapshot, console: Console) -> RenderableType:
     rows = snapshot.programs[:num_rows]
     lines: list[RenderableType] = [_fitted(line, console) for line in head]
     if rows:
-        lines += [Text(), _table(rows, console.width)]
+        lines += [Text(), _table(rows, console)]
     num_hidden = snapshot.num_programs - len(rows)
     if num_hidden:
         lines.append(Text(f"{num_hidden} more", style="dim"))
@@ -109,8 +109,7 @@ def _decisions(snapshot: Snapshot) -> str:
 
 
 def _bar(replica: ReplicaSnapshot, console: Console) -> Text:
-    is_plain = not console.encoding.startswith("utf")
-    full, empty = ("#", ".") if is_plain else ("█", "░")
+    full, empty = ("█", "░") if _has_unicode(console) else ("#", ".")
     share = min(1.0, replica.used_tokens / replica.capacity_tokens)
     num_full = round(share * BAR_WIDTH)
     line = Text(f"KV {one_line(replica.replica)} ")
@@ -131,17 +130,23 @@ def _share(part: int, whole: int) -> str:
 
 
 def _fitted(line: Text, console: Console) -> Text:
-    line.truncate(console.width, overflow="ellipsis")
+    line.truncate(console.width, overflow="ellipsis" if _has_unicode(console) else "crop")
     line.no_wrap = True
     return line
 
 
-def _table(rows: tuple[ProgramSnapshot, ...], width: int) -> Table:
+def _has_unicode(console: Console) -> bool:
+    return console.encoding.startswith("utf")
+
+
+def _table(rows: tuple[ProgramSnapshot, ...], console: Console) -> Table:
+    width = console.width
+    overflow: OverflowMethod = "ellipsis" if _has_unicode(console) else "crop"
     columns = [one for one in COLUMNS if one.from_width <= width]
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", width=width)
     for column in columns:
         justify = "right" if column.is_number else "left"
-        table.add_column(column.title, justify=justify, no_wrap=True, overflow="ellipsis")
+        table.add_column(column.title, justify=justify, no_wrap=True, overflow=overflow)
     for row in rows:
         style = STYLES.get(row.phase, "dim")
         cells = [Text(one.cell(row), style if one.title == "PHASE" else "") for one in columns]
@@ -167,7 +172,7 @@ def _deadline(row: ProgramSnapshot) -> str:
 
 def _tools(row: ProgramSnapshot) -> str:
     def named(number: int) -> str:
-        return "" if number == 1 else f"×{number}"
+        return "" if number == 1 else f"*{number}"
 
     listed = [
         f"{one_line(one.tool)}{named(one.num_running)} {duration(one.longest_s)}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, Group, OverflowMethod, RenderableType
+from rich.console import Console, Group, JustifyMethod, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +20,8 @@ NARROW, MEDIUM = 80, 110
 STYLES = {"generating": "green", "waiting": "yellow", "paused": "red", "acting": "cyan"}
 
 
-class _Column(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Column:
     title: str
     cell: Callable[[ProgramSnapshot], str]
     is_number: bool = False
@@ -120,8 +121,8 @@ def _bar(replica: ReplicaSnapshot, console: Console) -> Text:
         f"{replica.capacity_tokens} tok, {replica.num_running}/{replica.max_running} running"
     )
     if replica.spill_capacity_tokens:
-        share = _share(replica.spilled_tokens, replica.spill_capacity_tokens)
-        line.append(f", demoted {replica.spilled_tokens} tok ({share} of room)")
+        taken = _share(replica.spilled_tokens, replica.spill_capacity_tokens)
+        line.append(f", demoted {replica.spilled_tokens} tok ({taken} of room)")
     return line
 
 
@@ -145,7 +146,7 @@ def _table(rows: tuple[ProgramSnapshot, ...], console: Console) -> Table:
     columns = [one for one in COLUMNS if one.from_width <= width]
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", width=width)
     for column in columns:
-        justify = "right" if column.is_number else "left"
+        justify: JustifyMethod = "right" if column.is_number else "left"
         table.add_column(column.title, justify=justify, no_wrap=True, overflow=overflow)
     for row in rows:
         style = STYLES.get(row.phase, "dim")
@@ -182,7 +183,7 @@ def _tools(row: ProgramSnapshot) -> str:
     return ", ".join([*listed, f"{num_more} more"] if num_more else listed)
 
 
-COLUMNS = (
+COLUMNS: Sequence[_Column] = (
     _Column("RUN", lambda row: one_line(row.run_id)[:8]),
     _Column("PROGRAM", _name),
     _Column("TENANT", lambda row: one_line(row.tenant), from_width=MEDIUM),

@@ -14,7 +14,7 @@ SHORTEST_S = 0.1
 
 class _Sample(NamedTuple):
     at_s: float
-    count: int
+    total: int
 
 
 class Rate:
@@ -32,4 +32,4 @@ class Rate:
         if now_s - samples[-1].at_s >= SHORTEST_S:
             samples.append(_Sample(now_s, count))
         seconds = now_s - oldest.at_s
-        return (count - oldest.count) / seconds if seconds > 0 else 0.0
+        return (count - oldest.total) / seconds if seconds > 0 else 0.0

@@ -25,6 +25,7 @@ from weft.runtime.scheduler.accounts import Phase, ProgramAccount, ReplicaAccoun
 __all__ = ["ProgramSurvey", "Surveyor", "survey_programs"]
 
 PHASES: Sequence[Phase] = ("generating", "waiting", "paused", "acting", "new")
+ORDER = {phase: place for place, phase in enumerate(PHASES)}
 MAX_TOOLS = 8
 """Tools listed of one program."""
 MAX_TEXT = 200
@@ -82,7 +83,7 @@ def survey_programs(
     programs: Iterable[OpenProgram], ledger: Ledger, now_s: float, max_programs: int
 ) -> ProgramSurvey:
     """List as many programs as asked for, in order of phase, then of KV, then of age."""
-    seen = [_Seen(program, ledger.programs.get(program.start.run_id)) for program in programs]
+    seen = [_seen(program, ledger.programs.get(program.start.run_id)) for program in programs]
     counts = Counter(one.phase for one in seen)
     listed = heapq.nsmallest(max_programs, seen, key=_Seen.rank)
     return ProgramSurvey(
@@ -96,24 +97,19 @@ class _Seen(NamedTuple):
     program: OpenProgram
     account: ProgramAccount | None
     """None before its first call."""
-
-    @property
-    def phase(self) -> Phase:
-        if self.account is None:
-            return "acting" if self.program.tools else "new"
-        return self.account.phase
+    phase: Phase
 
     def rank(self) -> tuple[int, float, float, str]:
         held = 0.0 if self.account is None else -self.account.footprint_tokens
         program = self.program
-        return PHASES.index(self.phase), held, program.began_s, program.start.run_id
+        return ORDER[self.phase], held, program.began_s, program.start.run_id
 
     def since_s(self) -> float:
         """When its phase began."""
         program, account = self.program, self.account
         if account is None:
             return program.began_s
-        match account.phase:
+        match self.phase:
             case "generating":
                 return min(call.dispatched_s for call in account.running.values())
             case "waiting":
@@ -145,6 +141,12 @@ class _Seen(NamedTuple):
             deadline_left_s=None if until_s is None else until_s - now_s,
             attained_s=0.0 if account is None else account.attained_s,
         )
+
+
+def _seen(program: OpenProgram, account: ProgramAccount | None) -> _Seen:
+    if account is not None:
+        return _Seen(program, account, account.phase)
+    return _Seen(program, None, "acting" if program.tools else "new")
 
 
 def _steps_left(account: ProgramAccount) -> int | None:

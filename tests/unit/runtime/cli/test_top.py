@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ async def waiting(text: str) -> str:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Callable[[], None]]:
+def served(folder: Path) -> Generator[Callable[[], None]]:
     """A monitor on a loop of its own, over one Run that never ends; gives what ends it all."""
     never, ended, ready = Sequencer(), asyncio.Event(), threading.Event()
     loop = asyncio.new_event_loop()
@@ -79,7 +79,7 @@ def top(*arguments: str) -> Result:
 
 
 @contextmanager
-def other_process(folder: Path) -> Iterator[int]:
+def other_process(folder: Path) -> Generator[int]:
     """One that listens and says nothing, under the id of this process's parent."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.fspath(socket_path(made_folder(folder), os.getppid())))
@@ -174,7 +174,7 @@ async def forever() -> str:
 
 
 @contextmanager
-def running(cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def running(cwd: Path) -> Generator[subprocess.Popen[str]]:
     """``weft run --runs 3`` of a program that never ends, once it can be watched."""
     (cwd / "agent.py").write_text(AGENT)
     command = [*COMMAND, "run", "agent.py", "--runs", "3", "--engine", "scripted://"]

@@ -158,6 +158,20 @@ async def test_who_asks_at_about_the_same_time_gets_the_same_snapshot(tmp_path: 
         assert seen[0] == seen[1]
 
 
+async def test_the_longer_a_look_takes_the_longer_it_is_good_for(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "IDLE_SHARE", 0)
+    with Watcher(monitor) as watcher:
+        watcher.send(b"{}\n{}\n")
+        first, second = await watcher.read(), await watcher.read()
+        assert first.open_s < second.open_s
+        monkeypatch.setattr(server_module, "IDLE_SHARE", 1_000_000)
+        watcher.send(b"{}\n{}\n{}\n")
+        third, *others = [await watcher.read() for _ in range(3)]
+        assert others == [third, third] and third.open_s > second.open_s
+
+
 async def test_who_never_reads_is_dropped_and_others_go_on(
     monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

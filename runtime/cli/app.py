@@ -69,10 +69,23 @@ def run(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write the run as one HTML page.")
     ] = None,
+    runs: Annotated[
+        int | None,
+        typer.Option("--runs", metavar="N", min=1, help="Run it N times under a scheduler."),
+    ] = None,
+    concurrent: Annotated[
+        int | None,
+        typer.Option("--concurrent", metavar="M", min=1, help="Open so many of them at once."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", metavar="POLICY", help="Which scheduler; weft by default."),
+    ] = None,
     json_output: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run a program and watch its steps."""
+    """Run a program and watch its steps; with --runs many times, for `weft top` to watch."""
+    from weft.runtime.cli.many import ManyOptions, run_many
     from weft.runtime.cli.run import RunOptions, run_program
 
     options = RunOptions(
@@ -88,7 +101,31 @@ def run(
         as_json=json_output,
         debug=debug,
     )
-    raise typer.Exit(run_program(options))
+    if runs is None and concurrent is None and schedule is None:
+        raise typer.Exit(run_program(options))
+    many = ManyOptions(num_runs=runs or 1, num_open=concurrent, policy=schedule or "weft")
+    raise typer.Exit(run_many(options, many))
+
+
+@app.command("top")
+@reported
+def top(
+    pid: Annotated[
+        int | None, typer.Argument(min=1, help="Which process; by default the only one.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    interval_s: Annotated[
+        float, typer.Option("--interval", metavar="S", min=0.1, max=3600, help="Seconds.")
+    ] = 1.0,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line for each look.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Watch programs that run in another process."""
+    from weft.runtime.cli.top import TopOptions, show_top
+
+    show_top(TopOptions(pid=pid, interval_s=interval_s, is_once=once, as_json=json_output))
 
 
 @app.command("doctor")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-import traceback
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markup import escape
 
@@ -21,15 +18,17 @@ from weft.programs.signature import Arguments
 from weft.runtime.cli.arguments import bind_arguments, read_input, read_settings
 from weft.runtime.cli.display import TracePage, only_json_on_stdout, watching
 from weft.runtime.cli.engines import opened_engine
-from weft.runtime.cli.problem import FAILED, Problem, problem_of
+from weft.runtime.cli.outcome import Outcome, outcome_of
 from weft.runtime.cli.program_file import choose_program, load_module, parse_ref
 from weft.runtime.cli.report import print_json, show
 from weft.runtime.cli.stores import opened_store
+from weft.runtime.engine import Engine
 from weft.runtime.engine.config import KVDTypeName, WeightsName
 from weft.runtime.executor import Run
-from weft.runtime.observe import Observer, Usage
+from weft.runtime.journal.store import Store
+from weft.runtime.observe import Observer
 
-__all__ = ["Outcome", "RunOptions", "run_program"]
+__all__ = ["ProgramCall", "RunOptions", "load_call", "run_program"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,40 +49,24 @@ class RunOptions:
     debug: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a Run ended."""
+class ProgramCall(NamedTuple):
+    """A program and what it is given."""
 
-    run_id: str
-    program: str
-    status: str
-    seed: int
-    engine: str
-    value: object
-    """JSON-shaped; ``None`` unless finished."""
-    problem: Problem | None
-    usage: Usage
-    seconds: float
-    """From submission to end; loading the model comes before."""
+    program: Program[..., Any]
+    arguments: Arguments
 
-    def as_json(self) -> dict[str, object]:
-        usage = self.usage
-        return {
-            "run_id": self.run_id,
-            "program": self.program,
-            "status": self.status,
-            "seed": self.seed,
-            "engine": self.engine,
-            "result": self.value,
-            "num_prompt_tokens": usage.num_prompt_tokens,
-            "num_cached_tokens": usage.num_cached_tokens,
-            "num_generated_tokens": usage.num_generated_tokens,
-            "num_requests": usage.num_requests,
-            "num_tool_calls": usage.num_tool_calls,
-            "kv_hit_rate": usage.hit_rate,
-            "seconds": self.seconds,
-            **(self.problem.as_json() if self.problem else {}),
-        }
+    async def start(
+        self, engine: Engine, store: Store, *, seed: int, observers: Sequence[Observer] = ()
+    ) -> Run[Any]:
+        return await Run.start(
+            self.program,
+            *self.arguments.args,
+            kwargs=self.arguments.kwargs,
+            engine=engine,
+            store=store,
+            seed=seed,
+            observers=observers,
+        )
 
 
 def run_program(options: RunOptions) -> int:
@@ -92,14 +75,18 @@ def run_program(options: RunOptions) -> int:
     Raises CallerError for a file, program, argument, engine, store or trace that cannot be meant.
     """
     with only_json_on_stdout(options.as_json):
-        ref = parse_ref(options.program)
-        module = load_module(ref.path)
-        program = choose_program(programs_of(module), ref.program, file=str(ref.path))
-        data, texts = read_input(options.input_text), read_settings(options.settings)
-        arguments = bind_arguments(program, data, texts)
-        outcome = asyncio.run(_execute(program, arguments, options))
+        outcome = asyncio.run(_execute(load_call(options), options))
     _present(outcome, options)
     return outcome.problem.exit_code if outcome.problem else 0
+
+
+def load_call(options: RunOptions) -> ProgramCall:
+    """The program that was named, and its arguments. Raises CallerError."""
+    ref = parse_ref(options.program)
+    module = load_module(ref.path)
+    program = choose_program(programs_of(module), ref.program, file=str(ref.path))
+    data, texts = read_input(options.input_text), read_settings(options.settings)
+    return ProgramCall(program, bind_arguments(program, data, texts))
 
 
 def programs_of(module: ModuleType) -> dict[str, Program[..., Any]]:
@@ -112,9 +99,7 @@ def programs_of(module: ModuleType) -> dict[str, Program[..., Any]]:
     }
 
 
-async def _execute(
-    program: Program[..., Any], arguments: Arguments, options: RunOptions
-) -> Outcome:
+async def _execute(call: ProgramCall, options: RunOptions) -> Outcome:
     trace = TracePage(options.trace) if options.trace else None
     observers: list[Observer] = [trace] if trace else []
     async with AsyncExitStack() as stack:
@@ -125,44 +110,13 @@ async def _execute(
         engine = await stack.enter_async_context(opened)
         if not options.as_json:
             observers.append(stack.enter_context(watching()))
-        started_s = time.monotonic()
-        run = await Run.start(
-            program,
-            *arguments.args,
-            kwargs=arguments.kwargs,
-            engine=engine,
-            store=store,
-            seed=options.seed,
-            observers=observers,
-        )
+        run = await call.start(engine, store, seed=options.seed, observers=observers)
         try:
-            value, problem = await _result(run, options)
+            outcome = await outcome_of(run, debug=options.debug)
         finally:
             if trace:
                 trace.write(await store.steps(run.run_id))
-        return Outcome(
-            run_id=run.run_id,
-            program=program.path,
-            status=run.status,
-            seed=options.seed,
-            engine=engine.name,
-            value=value,
-            problem=problem,
-            usage=run.usage,
-            seconds=time.monotonic() - started_s,
-        )
-
-
-async def _result(run: Run[Any], options: RunOptions) -> tuple[object, Problem | None]:
-    """What the Run gave, as data. A Run that failed is data too: only an interrupt is raised."""
-    async with run:
-        try:
-            value = await run.result()
-        except Exception as error:
-            if options.debug:
-                traceback.print_exception(error)
-            return None, replace(problem_of(error), exit_code=FAILED)
-    return to_jsonable_python(value, fallback=repr), None
+        return outcome
 
 
 def _present(outcome: Outcome, options: RunOptions) -> None:
@@ -172,8 +126,7 @@ def _present(outcome: Outcome, options: RunOptions) -> None:
     if outcome.problem:
         show(outcome.problem, as_json=False)
     else:
-        value = outcome.value
-        print(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
+        print(outcome.text)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[dim]{_summary(outcome)}[/dim]")
     if options.trace:

@@ -4,5 +4,20 @@ from __future__ import annotations
 
 from weft.runtime.dispatch.costs import measure_costs
 from weft.runtime.dispatch.scheduled import ScheduledEngine
+from weft.runtime.dispatch.snapshot import (
+    DecisionCounts,
+    ProgramSnapshot,
+    ReplicaSnapshot,
+    Snapshot,
+    ToolSnapshot,
+)
 
-__all__ = ["ScheduledEngine", "measure_costs"]
+__all__ = [
+    "DecisionCounts",
+    "ProgramSnapshot",
+    "ReplicaSnapshot",
+    "ScheduledEngine",
+    "Snapshot",
+    "ToolSnapshot",
+    "measure_costs",
+]

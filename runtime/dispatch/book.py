@@ -24,6 +24,7 @@ from weft.runtime.scheduler import (
     ToolReturned,
     ToolStarted,
 )
+from weft.runtime.scheduler.accounts import ToolRun
 
 __all__ = ["Book", "OpenCall"]
 
@@ -167,6 +168,7 @@ class Book:
         self._leave(call)
 
     def _leave(self, call: OpenCall) -> None:
+        call.program.left_s = self._dispatcher.now()
         if call.is_anonymous:
             self.end(call.program.start.run_id)
 
@@ -212,12 +214,18 @@ class Book:
     def _heard_tool(self, event: StepEvent) -> None:
         """Tools before a Run's first call hold nothing up and are not told of."""
         program, now_s = self._programs.get(event.run_id), self._dispatcher.now()
-        if program is None or not program.has_arrived:
+        if program is None:
             return
         run = f"{event.run_id}/{event.lineage}"
         if event.phase == "started":
-            program.tools.add(run)
-            self._dispatcher.tell(ToolStarted(now_s, event.run_id, event.name, run))
-        elif event.phase in ("finished", "failed", "cancelled") and run in program.tools:
-            program.tools.discard(run)
-            self._dispatcher.tell(ToolReturned(now_s, event.run_id, run))
+            program.tools[run] = ToolRun(event.name, now_s)
+            if program.has_arrived:
+                self._dispatcher.tell(ToolStarted(now_s, event.run_id, event.name, run))
+        elif event.phase in ("finished", "failed", "cancelled"):
+            program.tools.pop(run, None)
+            if self._is_told_of(event.run_id, run):
+                self._dispatcher.tell(ToolReturned(now_s, event.run_id, run))
+
+    def _is_told_of(self, run_id: str, tool_run: str) -> bool:
+        account = self._dispatcher.scheduler.ledger.programs.get(run_id)
+        return account is not None and tool_run in account.tools

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 from weft.errors import EngineClosed, InvalidRequest
+from weft.runtime.dispatch.snapshot import DecisionCounts
 from weft.runtime.executor.clock import Clock, Timer
 from weft.runtime.scheduler import (
     CallAsked,
@@ -58,6 +60,20 @@ class Dispatcher:
         self._soon: asyncio.Handle | None = None
         self._timer: Timer | None = None
         self._is_closed = False
+        self._num_done = Counter[type[Decision]]()
+
+    @property
+    def counts(self) -> DecisionCounts:
+        """What was carried out so far."""
+        done = self._num_done
+        return DecisionCounts(
+            num_dispatches=done[Dispatch],
+            num_evictions=done[Evict],
+            num_demotions=done[Demote],
+            num_pauses=done[Pause],
+            num_prefetches=done[Prefetch],
+            num_refusals=done[Refuse],
+        )
 
     def now(self) -> float:
         return self._clock.now()
@@ -113,6 +129,7 @@ class Dispatcher:
         self._set_timer()
 
     def _carry_out(self, decision: Decision) -> None:
+        self._num_done[type(decision)] += 1
         match decision:
             case Dispatch():
                 self._answer(decision.call, lambda waiter: waiter.set_result(decision.replica))

@@ -6,6 +6,7 @@ from collections import deque
 
 from weft.runtime.dispatch.prefixes import num_shared
 from weft.runtime.engine.programs import ProgramStart
+from weft.runtime.scheduler.accounts import ToolRun
 
 __all__ = ["OpenProgram"]
 
@@ -25,8 +26,10 @@ class OpenProgram:
         """Of its calls, in the line."""
         self.work_s: list[float] = []
         """Seconds of work at each answer."""
-        self.tools: set[str] = set()
-        """Lineages of tools in flight that the scheduler knows."""
+        self.left_s = now_s
+        """When a call of it was last answered or given up; before that, when it began."""
+        self.tools: dict[str, ToolRun] = {}
+        """In flight, by lineage."""
         self._contexts: deque[tuple[int, ...]] = deque(maxlen=NUM_CONTEXTS)
 
     @property

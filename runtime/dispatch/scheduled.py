@@ -14,6 +14,8 @@ from weft.programs.request import Delta, Request
 from weft.programs.sampling import Sampling
 from weft.runtime.dispatch.book import Book
 from weft.runtime.dispatch.dispatcher import Dispatcher
+from weft.runtime.dispatch.snapshot import Snapshot
+from weft.runtime.dispatch.survey import Surveyor
 from weft.runtime.dispatch.teams import Teams
 from weft.runtime.engine.programs import ProgramStart
 from weft.runtime.engine.protocol import Capabilities, Engine, EngineStats, KvHolder
@@ -61,6 +63,7 @@ class ScheduledEngine:
         self._teams = Teams(self._book)
         self._restores: dict[str, asyncio.Task[None]] = {}
         self._restore_ids = count(1)
+        self._surveyor = Surveyor(self._book, self._dispatcher, self.name, self.stats())
 
     @property
     def scheduler(self) -> Scheduler:
@@ -151,6 +154,11 @@ class ScheduledEngine:
         sums = {one.name: sum(getattr(stats, one.name) for stats in each) for one in FIELDS}
         sums["num_waiting"] += self.scheduler.num_waiting
         return EngineStats(**sums)
+
+    def snapshot(self, *, max_programs: int = 256) -> Snapshot:
+        """What goes on at this moment, with so many programs listed at most. To be called on
+        the event loop that the programs run on, where there are any."""
+        return self._surveyor.take(self.stats(), max_programs)
 
     async def close(self) -> None:
         self._dispatcher.close()

@@ -155,6 +155,15 @@ class Run(Generic[T]):
         return self._program
 
     @property
+    def seed(self) -> int:
+        return self._state.seed
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that serves it."""
+        return self._state.engine.name
+
+    @property
     def status(self) -> RunStatus:
         """``running`` until everything it submitted has ended and is recorded."""
         if not self._is_over:

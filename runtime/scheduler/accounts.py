@@ -102,6 +102,8 @@ class ProgramAccount:
     num_answered: int = 0
     num_pauses: int = 0
     is_paused: bool = False
+    paused_s: float = 0.0
+    """When it was last paused, if ever."""
 
     @property
     def private_tokens(self) -> int:

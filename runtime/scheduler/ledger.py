@@ -298,7 +298,7 @@ class Ledger:
     def _paused(self, fact: Pause) -> None:
         program = self.programs[fact.program]
         self._clear(program)
-        program.is_paused = True
+        program.is_paused, program.paused_s = True, fact.at_s
         program.num_pauses += 1
 
     def _prefetched(self, fact: Prefetch) -> None:

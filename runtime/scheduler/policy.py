@@ -31,6 +31,8 @@ class SchedulingPolicy:
     """
 
     name = "fcfs"
+    uses_costs = False
+    """Whether what it decides depends on what work costs."""
     keeps_busy = True
     """Whether nothing is protected on a replica that would run nothing otherwise."""
     pauses = False

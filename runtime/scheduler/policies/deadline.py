@@ -21,6 +21,7 @@ class DeadlinePolicy(SchedulingPolicy):
     """
 
     name = "deadline"
+    uses_costs = True
 
     def __init__(self, costs: Costs | None = None, *, relaxed_s: float = 600.0) -> None:
         super().__init__(costs)

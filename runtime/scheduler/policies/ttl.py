@@ -30,6 +30,7 @@ class TtlPolicy(SchedulingPolicy):
     """
 
     name = "ttl"
+    uses_costs = True
 
     def __init__(self, costs: Costs | None = None) -> None:
         super().__init__(costs)

@@ -53,6 +53,7 @@ class WeftPolicy(SchedulingPolicy):
     """
 
     name = "weft"
+    uses_costs = True
     pauses = True
     holders_pass = True
     demotes = True

@@ -167,6 +167,35 @@ async def test_an_idle_run_makes_room_for_one_that_waits(spill_tokens: int) -> N
     ]
 
 
+async def test_a_tool_from_before_the_first_call_is_seen_and_not_told_of() -> None:
+    sequencer, log = Sequencer(), list[Entry]()
+
+    @tool
+    async def prepare(word: str) -> str:
+        """Make something ready.
+
+        Args:
+            word: What.
+        """
+        await sequencer.wait(word)
+        return word
+
+    @program
+    async def prepared() -> str:
+        ready = prepare("early")
+        said = await gen("x", is_raw=True, max_tokens=1)
+        return said + await ready
+
+    engine = ScheduledEngine(ScriptedEngine(), record=log.append)
+    run = await Run.start(prepared, engine=engine)
+    await settle()
+    [seen] = engine.snapshot().programs
+    assert [(one.tool, one.num_running) for one in seen.tools] == [("prepare", 1)]
+    sequencer.open("early")
+    assert await run.result() == "xearly"
+    assert not [one for one in log if isinstance(one, ToolStarted | ToolReturned)]
+
+
 async def test_what_it_did_can_be_replayed() -> None:
     log: list[Entry] = []
     clock = ManualClock()

@@ -36,6 +36,34 @@ def test_policies_are_found_by_name_and_unknown_names_get_the_nearest() -> None:
         make_policy("least_attained")
 
 
+class Touched(Exception):
+    """Somebody looked at a cost."""
+
+
+class Untouchable:
+    def __getattr__(self, name: str) -> float:
+        raise Touched(name)
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_policies_say_whether_costs_matter(name: str) -> None:
+    policy = make_policy(name)
+    policy.costs = Untouchable()  # type: ignore[assignment]
+    story = Story(policy)
+    touched = False
+    try:
+        story.learn_tool("shell", 0.5, 0.5, 0.5)
+        story.arrive(0.0, "a", 400, deadline_s=60.0)
+        story.arrive(0.0, "b", 400)
+        story.decide(0.0)
+        story.answer(1.0, "a1", tool="shell")
+        story.arrive(1.0, "c", 400)
+        story.decide(1.0)
+    except Touched:
+        touched = True
+    assert touched == policy.uses_costs
+
+
 def test_fcfs_stops_at_the_first_that_does_not_fit_and_evicts_the_longest_unused() -> None:
     story = Story("fcfs")
     story.arrive(0.0, "a", 300)

@@ -99,7 +99,7 @@ def test_a_full_sandbox_is_told_with_its_cgroups(version: Literal[1, 2]) -> None
 
 
 def test_a_weaker_sandbox_is_told_with_why() -> None:
-    reasons = ("full: no cgroup here gives out memory, pids and cpu.",)
+    reasons: tuple[str, ...] = ("full: no cgroup here gives out memory, pids and cpu.",)
     check = sandbox_level(SandboxReport(level=SandboxLevel.BWRAP, bwrap="bwrap", reasons=reasons))
     assert (check.status, check.remedy) == ("absent", "")
     assert check.detail.startswith("bwrap: ") and reasons[0] in check.detail

@@ -220,7 +220,8 @@ def _mean_read(script: AgentScript) -> float:
 def _note_rows(
     findings: Findings, level: float, number: int, num_open: int, found: Mapping[str, Outcome]
 ) -> None:
-    common = frozenset.intersection(*(one.ended for one in found.values()))
+    first, *others = (one.ended for one in found.values())
+    common = first.intersection(*others)
     for name, one in found.items():
         measured = {
             key: value for key, value in one._asdict().items() if isinstance(value, int | float)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from weft.errors import InvalidRequest
+from weft.runtime.bench.agentic import bench_agentic
 from weft.runtime.bench.deterministic import bench_deterministic
 from weft.runtime.bench.engine import bench_engine
 from weft.runtime.bench.findings import Findings
@@ -17,6 +18,7 @@ from weft.runtime.bench.prefix import bench_prefix
 from weft.runtime.bench.provenance import commit_of, describe_machine
 from weft.runtime.bench.quantised import bench_quantised
 from weft.runtime.bench.report import BenchReport
+from weft.runtime.bench.simulator import bench_simulator
 from weft.runtime.bench.speculate import bench_speculate
 
 __all__ = ["Bench", "bench_names", "run_bench"]
@@ -24,6 +26,7 @@ __all__ = ["Bench", "bench_names", "run_bench"]
 Bench = Callable[[BenchOptions], Findings]
 
 BENCHES: Mapping[str, Bench] = {
+    "agentic": bench_agentic,
     "deterministic": bench_deterministic,
     "engine": bench_engine,
     "hogwild": bench_hogwild,
@@ -31,6 +34,7 @@ BENCHES: Mapping[str, Bench] = {
     "parallel": bench_parallel,
     "prefix": bench_prefix,
     "quantised": bench_quantised,
+    "simulator": bench_simulator,
     "speculate": bench_speculate,
 }
 SELECTIVE = "engine"

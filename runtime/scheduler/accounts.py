@@ -38,6 +38,8 @@ class CallAccount:
     expected_output_tokens: int
     path_s: float
     """Service on the longest path of calls that led to it."""
+    least_tokens: int = 0
+    """What it takes at least where its program holds nothing: the shared prefix may be there."""
     replica: ReplicaAccount | None = None
     dispatched_s: float = 0.0
     output_tokens: int = 0

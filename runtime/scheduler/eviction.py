@@ -7,15 +7,20 @@ from typing import NamedTuple
 
 from weft.runtime.scheduler.accounts import ProgramAccount, ReplicaAccount
 from weft.runtime.scheduler.ledger import Ledger
-from weft.runtime.scheduler.policy import SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy, Worth
 from weft.runtime.scheduler.ranking import Rank, Ranking
 
-__all__ = ["EvictionOrder"]
+__all__ = ["EvictionOrder", "Giver"]
 
 
 class _Tier(NamedTuple):
     replica: str
     is_spilled: bool
+
+
+class Giver(NamedTuple):
+    program: ProgramAccount
+    worth: Worth
 
 
 class EvictionOrder:
@@ -41,32 +46,32 @@ class EvictionOrder:
             self._tiers[program.program] = tier
             self._put(program, tier, ledger, now_s)
 
-    def idle(
-        self, replica: ReplicaAccount, ledger: Ledger, now_s: float
-    ) -> Iterator[ProgramAccount]:
+    def idle(self, replica: ReplicaAccount, ledger: Ledger, now_s: float) -> Iterator[Giver]:
         """Idle programs there, whose KV goes first first."""
         return self._of(_Tier(replica.replica, False), replica.idle, ledger, now_s)
 
-    def spilled(
-        self, replica: ReplicaAccount, ledger: Ledger, now_s: float
-    ) -> Iterator[ProgramAccount]:
+    def spilled(self, replica: ReplicaAccount, ledger: Ledger, now_s: float) -> Iterator[Giver]:
         """Programs whose KV was demoted there, likewise."""
         return self._of(_Tier(replica.replica, True), replica.spilled, ledger, now_s)
 
     def _of(
         self, tier: _Tier, members: Mapping[str, ProgramAccount], ledger: Ledger, now_s: float
-    ) -> Iterator[ProgramAccount]:
+    ) -> Iterator[Giver]:
         if self._good_until_s.setdefault(tier, now_s) <= now_s:
             self._good_until_s[tier] = now_s + self._policy.values_last_s
             for program in members.values():
                 self._put(program, tier, ledger, now_s)
-        return (ledger.programs[rank.name] for rank in self._orders.get(tier, ()))
+        for rank in self._orders.get(tier, ()):
+            value, _, loss = rank.key
+            yield Giver(ledger.programs[rank.name], Worth(value, loss))
 
     def _put(self, program: ProgramAccount, tier: _Tier, ledger: Ledger, now_s: float) -> None:
-        value = self._policy.keep_value(program, ledger, now_s)
+        value_of = self._policy.spill_value if tier.is_spilled else self._policy.keep_value
+        worth = value_of(program, ledger, now_s)
+        key = worth.rank, program.idle_since_s, worth.loss
         if tier not in self._orders:
             self._orders[tier] = Ranking()
-        self._orders[tier].put(Rank((value, program.idle_since_s), 0, program.program))
+        self._orders[tier].put(Rank(key, 0, program.program))
 
 
 def _tier_of(program: ProgramAccount, ledger: Ledger) -> _Tier | None:

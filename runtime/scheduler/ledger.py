@@ -207,6 +207,7 @@ class Ledger:
             expected_output_tokens=_expected(fact, program),
             path_s=_path_to(fact, program),
         )
+        call.least_tokens = call.size_tokens - program.prefix_tokens
         self.num_asked += 1
         self.calls[fact.call] = program.waiting[fact.call] = call
 

@@ -118,26 +118,46 @@ class Offers:
             return
         busy = self._policy.keeps_busy
         is_any_idle = busy and any(not one.num_running for one in replicas.values())
-        num_passed = 0
+        num_passed, limits = 0, None
         for rank in self._line.walk(None if is_any_idle else (*replicas, Line.ANYWHERE)):
-            if not self._is_open(replicas, num_passed < window):
-                return
-            yield rank
+            if limits is None or num_passed == window:
+                if not self._is_open(replicas, num_passed < window):
+                    return
+                limits = self._limits(replicas)
+            call = self._ledger.calls[rank.name]
+            has_home = call.program.home is not None
+            least_tokens = call.room_tokens if has_home else call.least_tokens
+            if least_tokens <= limits[has_home]:
+                yield rank
+                limits = None  # something may have been dispatched or denied
             num_passed += rank.name in self._line
+
+    def _limits(self, replicas: Mapping[str, ReplicaAccount]) -> tuple[float, float]:
+        """The room that calls find if they need it from outside, and inside: all of it that is
+        free once nobody is given others' KV."""
+        if not all(name in self._denied for name in replicas):
+            return float("inf"), float("inf")
+        inside = max(one.free_tokens for one in replicas.values())
+        outside = max(
+            one.free_tokens - self._policy.headroom_tokens(one) for one in replicas.values()
+        )
+        return outside, inside
 
     def _is_open(self, replicas: Mapping[str, ReplicaAccount], is_within: bool) -> bool:
         busy = self._policy.keeps_busy
         return any(
             replica.has_lane
             and (is_within or (busy and not replica.num_running))
-            and name not in self._closed
+            and (self._policy.holders_pass or name not in self._closed)
             for name, replica in replicas.items()
         )
 
-    def is_closed(self, replica: ReplicaAccount, rank: Rank) -> bool:
+    def is_closed(self, call: CallAccount, replica: ReplicaAccount, rank: Rank) -> bool:
         """Whether room there is kept for an earlier call."""
         first = self._closed.get(replica.replica)
-        return first is not None and first < rank
+        if first is None or first >= rank:
+            return False
+        return not (self._policy.holders_pass and call.program.home is replica)
 
     def is_denied(self, replica: ReplicaAccount, rank: Rank) -> bool:
         """Whether an earlier call was not given others' KV there."""

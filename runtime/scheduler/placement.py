@@ -85,11 +85,11 @@ class Chooser:
         What its own program holds beyond the call's history goes last, and only at home.
         """
         for replica in replicas:
-            if replica.has_lane and replica.need_tokens(call) <= replica.free_tokens:
+            if replica.has_lane and self._lacking(call, replica) <= 0:
                 return Fit(replica, ())
         ready = [replica for replica in givers if replica.has_lane]
         for replica in ready:
-            lacking = replica.need_tokens(call) - replica.free_tokens
+            lacking = self._lacking(call, replica)
             victims = self.find_victims(call, replica, lacking, now_s)
             if victims is not None:
                 return Fit(replica, victims)
@@ -99,6 +99,11 @@ class Chooser:
         lacking = call.size_tokens - program.resident_tokens - home.free_tokens
         victims = self.find_victims(call, home, lacking, now_s)
         return None if victims is None else Fit(home, (*victims, program))
+
+    def _lacking(self, call: CallAccount, replica: ReplicaAccount) -> int:
+        is_inside = call.program.home is replica
+        headroom = 0 if is_inside else self._policy.headroom_tokens(replica)
+        return replica.need_tokens(call) + headroom - replica.free_tokens
 
     def find_victims(
         self, call: CallAccount, replica: ReplicaAccount, lacking: int, now_s: float
@@ -112,12 +117,12 @@ class Chooser:
         is_forced = self._policy.keeps_busy and not replica.num_running
         victims: list[ProgramAccount] = []
         freed = _Freed(replica, call.program.prefix)
-        for one in self._order.idle(replica, self._ledger, now_s):
+        for one, worth in self._order.idle(replica, self._ledger, now_s):
             if freed.num_tokens >= lacking:
                 break
             if one is call.program:
                 continue
-            if is_forced or not self._policy.protects(one, call, self._ledger, now_s):
+            if is_forced or not self._policy.protects(one, worth, call, now_s):
                 freed.add(one)
                 victims.append(one)
         return tuple(victims) if freed.num_tokens >= lacking else None

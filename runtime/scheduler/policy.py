@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount, ReplicaAccount
 from weft.runtime.scheduler.costs import Costs
@@ -10,7 +11,15 @@ from weft.runtime.scheduler.decisions import Fact
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
 
-__all__ = ["SchedulingPolicy"]
+__all__ = ["SchedulingPolicy", "Worth"]
+
+
+class Worth(NamedTuple):
+    """Of a program's KV. The least goes first."""
+
+    rank: float
+    loss: float = 0.0
+    """What giving it up loses, as far as a policy protects by that."""
 
 
 class SchedulingPolicy:
@@ -28,6 +37,8 @@ class SchedulingPolicy:
     """Whether nothing is protected on a replica that would run nothing otherwise."""
     pauses = False
     """Whether a program that gives up its KV is held too, instead of evicted alone."""
+    holders_pass = False
+    """Whether room that is kept for one call may go to others whose programs' KV is there."""
     demotes = False
     """Whether KV that is given up is kept outside the KV pool where there is room."""
     values_last_s = float("inf")
@@ -61,14 +72,22 @@ class SchedulingPolicy:
         """Whether a call had better wait for something that goes on on that replica."""
         return False
 
-    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
-        """What an idle program's KV is worth; the lowest goes first."""
-        return program.idle_since_s
+    def headroom_tokens(self, replica: ReplicaAccount) -> int:
+        """What calls must leave free there whose programs hold nothing there."""
+        return 0
+
+    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
+        """What an idle program's KV is worth."""
+        return Worth(program.idle_since_s)
+
+    def spill_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
+        """What keeping its KV outside the pool is worth, or would be."""
+        return Worth(program.idle_since_s)
 
     def protects(
-        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+        self, program: ProgramAccount, worth: Worth, call: CallAccount, now_s: float
     ) -> bool:
-        """Whether an idle program's KV is not given up for this call."""
+        """Whether an idle program's KV, worth so much lately, is not given up for this call."""
         return False
 
     def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:

@@ -142,8 +142,11 @@ class Scheduler:
         return [one.program for one in sorted(idle, key=self._worth)]
 
     def _worth(self, program: ProgramAccount) -> tuple[float, float]:
-        value = self.policy.keep_value(program, self.ledger, self._now_s)
-        return value, program.idle_since_s
+        worth = self.policy.keep_value(program, self.ledger, self._now_s)
+        return worth.rank, program.idle_since_s
+
+    def _spill_worth(self, program: ProgramAccount) -> float:
+        return self.policy.spill_value(program, self.ledger, self._now_s).rank
 
     def _take(self, fact: Fact) -> None:
         touched = self._programs_of(fact)
@@ -235,12 +238,12 @@ class Scheduler:
         """Whether what the program alone holds may be kept outside: what was demoted before and
         is worth less goes for it."""
         lacking = program.private_tokens - replica.spill_room_tokens
-        value = self._worth(program)
-        if value[0] <= 0 or program.private_tokens > replica.spill_capacity_tokens:
+        value = self._spill_worth(program)
+        if value <= 0 or program.private_tokens > replica.spill_capacity_tokens:
             return False
         victims: list[ProgramAccount] = []
-        for one in self._order.spilled(replica, self.ledger, self._now_s):
-            if lacking <= 0 or self._worth(one) >= value:
+        for one, worth in self._order.spilled(replica, self.ledger, self._now_s):
+            if lacking <= 0 or worth.rank >= value:
                 break
             victims.append(one)
             lacking -= one.spilled_tokens
@@ -257,7 +260,7 @@ class Scheduler:
             while replica is not None and replica.free_tokens < 0 and replica.idle:
                 self._give_up(min(replica.idle.values(), key=self._worth))
             while replica is not None and replica.spill_room_tokens < 0:
-                self._evict(min(replica.spilled.values(), key=self._worth), replica)
+                self._evict(min(replica.spilled.values(), key=self._spill_worth), replica)
 
     def _serve(self) -> None:
         """Go through the line and dispatch what fits."""
@@ -277,7 +280,7 @@ class Scheduler:
         homes = [
             replica
             for replica in homes_of(call, among, self.policy, self._now_s)
-            if not self._offers.is_closed(replica, offer.rank)
+            if not self._offers.is_closed(call, replica, offer.rank)
             and not self.policy.defers(call, replica, self._now_s)
         ]
         givers = [one for one in homes if not self._offers.is_denied(one, offer.rank)]

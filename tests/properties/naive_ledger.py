@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from weft.runtime.scheduler import Dispatch, Evict, Pause, Prefetch
+from weft.runtime.scheduler import Demote, Dispatch, Evict, Pause, Prefetch
 from weft.runtime.scheduler import facts as f
 from weft.runtime.scheduler.decisions import Fact
 
@@ -15,6 +15,8 @@ __all__ = ["NaiveSums", "recompute"]
 class NaiveSums(NamedTuple):
     used: dict[str, int]
     """KV tokens by replica."""
+    spilled: dict[str, int]
+    """KV tokens kept beside each replica's pool."""
     running: dict[str, set[str]]
     """Calls by replica."""
     waiting: set[str]
@@ -25,7 +27,12 @@ def recompute(facts: Sequence[Fact]) -> NaiveSums:
     ended = {fact.program for fact in facts if isinstance(fact, f.ProgramEnded)}
     arrived = [fact for fact in facts if isinstance(fact, f.ProgramArrived)]
     replicas = [fact.replica for fact in facts if isinstance(fact, f.ReplicaSized)]
-    sums = NaiveSums({name: 0 for name in replicas}, {name: set[str]() for name in replicas}, set())
+    sums = NaiveSums(
+        dict.fromkeys(replicas, 0),
+        dict.fromkeys(replicas, 0),
+        {name: set[str]() for name in replicas},
+        set(),
+    )
     prefixes: dict[str, set[tuple[str, int]]] = {name: set() for name in replicas}
     for program in arrived:
         if program.program not in ended:
@@ -46,30 +53,48 @@ def _add(
     program: f.ProgramArrived,
     facts: Sequence[Fact],
 ) -> None:
-    """Walk one program's life: where it lies, how many tokens, what waits."""
-    home, tokens, context = "", 0, program.prefix_tokens
+    life = _walk(program, facts)
+    own_tokens = life.tokens - program.prefix_tokens
+    sums.waiting.update(life.asked)
+    if life.beside:
+        sums.spilled[life.beside] += own_tokens
+    if life.home:
+        sums.used[life.home] += own_tokens
+        if program.prefix:
+            prefixes[life.home].add((program.prefix, program.prefix_tokens))
+        if life.running:
+            sums.running[life.home].add(life.running)
+
+
+class _Life(NamedTuple):
+    home: str
+    beside: str
+    tokens: int
+    running: str
+    asked: dict[str, f.CallAsked]
+
+
+def _walk(program: f.ProgramArrived, facts: Sequence[Fact]) -> _Life:
+    """Where a program lies in the end, how many tokens, what runs and waits."""
+    home, beside, running = "", "", ""
+    tokens = context = program.prefix_tokens
     asked: dict[str, f.CallAsked] = {}
-    running = ""
     for fact in facts:
         match fact:
             case f.CallAsked():
                 asked[fact.call] = fact
             case Dispatch():
                 call = asked.pop(fact.call)
-                home, running = fact.replica, fact.call
+                home, running, beside = fact.replica, fact.call, ""
                 tokens = call.context_tokens + call.expected_output_tokens
             case f.CallAnswered():
                 running, tokens, context = "", fact.context_tokens, fact.context_tokens
+            case Demote():
+                home, beside = "", fact.replica
             case Evict() | Pause():
-                home, tokens = "", 0
+                home, beside, tokens = "", "", 0
             case Prefetch():
-                home, tokens = fact.replica, context
+                home, beside, tokens = fact.replica, "", context
             case _:
                 pass
-    sums.waiting.update(asked)
-    if home:
-        sums.used[home] += tokens - program.prefix_tokens
-        if program.prefix:
-            prefixes[home].add((program.prefix, program.prefix_tokens))
-        if running:
-            sums.running[home].add(running)
+    return _Life(home, beside, tokens, running, asked)

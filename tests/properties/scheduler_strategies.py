@@ -38,11 +38,11 @@ def mixes(draw: st.DrawFn, max_programs: int = 6) -> list[Script]:
 
 
 def replica_sets() -> st.SearchStrategy[list[ReplicaSized]]:
-    """One or two replicas, each of which holds any one program of ``mixes``."""
-    sizes = st.tuples(st.integers(172, 400), st.integers(1, 4))
+    """One or two replicas that hold any one program of ``mixes``, some with a second tier."""
+    sizes = st.tuples(st.integers(172, 400), st.integers(1, 4), st.sampled_from([0, 60, 500]))
     return st.lists(sizes, min_size=1, max_size=2).map(
         lambda drawn: [
-            ReplicaSized(0.0, f"r{number}", capacity, max_calls)
-            for number, (capacity, max_calls) in enumerate(drawn)
+            ReplicaSized(0.0, f"r{number}", capacity, max_calls, spill)
+            for number, (capacity, max_calls, spill) in enumerate(drawn)
         ]
     )

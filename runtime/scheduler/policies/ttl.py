@@ -11,7 +11,7 @@ from weft.runtime.scheduler.decisions import Dispatch, Fact
 from weft.runtime.scheduler.facts import ProgramEnded, ToolStarted
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
-from weft.runtime.scheduler.policy import SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy, Worth
 
 __all__ = ["TtlPolicy"]
 
@@ -56,7 +56,7 @@ class TtlPolicy(SchedulingPolicy):
         return Place((-program.priority, program.home is None, program.arrived_s))
 
     def protects(
-        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+        self, program: ProgramAccount, worth: Worth, call: CallAccount, now_s: float
     ) -> bool:
         return bool(program.waiting) or now_s < self._pinned_until_s.get(program.program, now_s)
 

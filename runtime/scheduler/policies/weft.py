@@ -8,53 +8,88 @@ from collections.abc import Iterable
 from weft.errors import InvalidRequest
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount, ReplicaAccount
 from weft.runtime.scheduler.costs import Costs
-from weft.runtime.scheduler.decisions import Demote, Dispatch, Evict, Fact, Pause
+from weft.runtime.scheduler.decisions import Demote, Dispatch, Evict, Fact, Pause, Prefetch
 from weft.runtime.scheduler.facts import CallAsked, KvLost, ProgramEnded
 from weft.runtime.scheduler.fair_shares import FairShares
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
-from weft.runtime.scheduler.policy import SchedulingPolicy
+from weft.runtime.scheduler.policy import SchedulingPolicy, Worth
+from weft.runtime.scheduler.restore_credit import RestoreCredit
 
 __all__ = ["WeftPolicy"]
 
 RECHECK_S = 0.25
 """How often predictions are looked at again while calls wait."""
+HOLDERS_PATIENCES = 5.0
+"""By how many times the patience programs that hold KV go before others."""
+WORTH_OF_COMPANY = 0.1
+"""Of what one more call in the batch wins at once: what it is worth, as it would win it later."""
+RESTORING_SHARE = 0.1
+"""Of a replica's time: what calls that lost patience may cost others."""
+HEADROOM_SHARE = 0.03
+"""Of a replica: what programs that come in leave free for those inside to grow."""
 
 
 class WeftPolicy(SchedulingPolicy):
     """Every call has a virtual time of arrival in seconds; the earliest goes first.
 
-    It is when the call was asked, made earlier by ``patience_s`` if its program holds KV (it ends
-    soonest, and then frees it), later by up to half of that for what its tenant had beyond its
-    fair share and again for the critical path left, and by ``patience_s`` for each level of
-    priority. A deadline that can still be met pulls it to ``patience_s`` before the latest start.
-    As all these are bounded and time is not, everything ages.
+    It is when the call was asked, made earlier by five times ``patience_s`` if its program holds
+    KV (it ends soonest, and then frees it), later by up to half of it for what its tenant had
+    beyond its fair share and again for the critical path left, and earlier by ``patience_s`` for
+    each level of priority. A deadline that can still be met pulls it to ``patience_s`` before the
+    latest start. As all these are bounded and time is not, everything ages.
 
-    KV of an idle program is protected as long as computing it again would cost the engine more
-    than one more call in the batch wins until the program returns; that is nothing where nothing
-    runs, so no engine idles. Past ``patience_s`` the call that does not fit is given all idle KV,
-    and room is kept for it. Who gives up KV is who wins least by it: cost to restore, per token
-    and second until the predicted next use. A program whose KV is taken is held as long as it
-    does not fit again. Of calls that share a prefix which nobody holds, one computes it first.
+    KV of an idle program is protected as long as having it again would cost the engine more than
+    one more call in the batch is worth until the program returns; that is nothing where nothing
+    runs, so no engine idles. Programs that come in leave some room for those inside to grow. A
+    call that has waited for ``patience_s`` is given idle KV that is protected too, but no more of
+    it than a tenth of the engine's time restores: else all would restore and none get on. Room is
+    kept for it meanwhile.
+
+    Who gives up KV is who wins least by it: cost to have it again, times the chance to need it per
+    second of holding it, per token. Where KV can be kept outside the pool it is demoted, which
+    makes that cost small. A program whose KV is taken is held as long as it does not fit again. Of
+    calls that share a prefix which nobody holds, one computes it first.
     """
 
     name = "weft"
     uses_costs = True
     pauses = True
+    holders_pass = True
     demotes = True
     values_last_s = 0.5
 
-    def __init__(self, costs: Costs | None = None, *, patience_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        costs: Costs | None = None,
+        *,
+        patience_s: float = 30.0,
+        restoring_share: float = RESTORING_SHARE,
+        headroom_share: float = HEADROOM_SHARE,
+        worth_of_company: float = WORTH_OF_COMPANY,
+    ) -> None:
         super().__init__(costs)
         if not 0 < patience_s < float("inf"):
             raise InvalidRequest(
                 f"A patience of {patience_s!r} s.", remedy="Give a positive time, as 30 s."
             )
+        shares = restoring_share, headroom_share, worth_of_company
+        if not all(0 <= share <= 1 for share in shares) or not restoring_share:
+            raise InvalidRequest(
+                f"Shares of restoring, headroom and company are {shares!r}.",
+                remedy="Give parts of one; restoring needs some, or calls may wait for ever.",
+            )
         self.patience_s = patience_s
+        self._headroom_share = headroom_share
+        self._worth_of_company = worth_of_company
         self._shares = FairShares(max_lag_s=patience_s / 2)
+        self._credit = RestoreCredit(share=restoring_share)
+        self._lost: set[str] = set()
+        """Programs whose KV was given up and is nowhere yet."""
         self._recheck_s = float("-inf")
         self._returns: list[tuple[float, str]] = []
-        """When to restore the KV of which programs."""
+        """When to restore the KV of which programs; only the last time of each counts."""
+        self._return_s: dict[str, float] = {}
 
     def told(self, fact: Fact, ledger: Ledger) -> None:
         match fact:
@@ -62,10 +97,15 @@ class WeftPolicy(SchedulingPolicy):
                 self._shares.asked(ledger.calls[fact.call], self._call_s(ledger.calls[fact.call]))
             case Dispatch():
                 self._shares.dispatched(ledger.calls[fact.call])
+                self._pay(ledger.programs[fact.program], fact)
+            case Prefetch():
+                self._pay(ledger.programs[fact.program], fact)
             case Demote() | Pause() | Evict() | KvLost():
-                self._await(ledger.programs[fact.program], ledger, fact.at_s)
+                self._give_up(ledger.programs[fact.program], ledger, fact.at_s)
             case ProgramEnded():
                 self._shares.ended(fact.program)
+                self._lost.discard(fact.program)
+                self._return_s.pop(fact.program, None)
             case _:
                 pass
 
@@ -74,7 +114,7 @@ class WeftPolicy(SchedulingPolicy):
         at_s = call.asked_s - self.patience_s * program.priority + self._shares.lag_s(call)
         at_s += min(program.seconds_left or 0.0, self.patience_s / 2)
         if program.home is not None:
-            at_s -= self.patience_s
+            at_s -= HOLDERS_PATIENCES * self.patience_s
         if program.deadline_s is None:
             return Place((at_s,))
         path_s = max(program.seconds_left or 0.0, self._call_s(call))
@@ -87,20 +127,30 @@ class WeftPolicy(SchedulingPolicy):
         prefix = replica.prefixes.get(call.program.prefix)
         return prefix is not None and prefix.warmed_by is not None
 
-    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> float:
+    def headroom_tokens(self, replica: ReplicaAccount) -> int:
+        return int(self._headroom_share * replica.capacity_tokens) if replica.num_running else 0
+
+    def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
         if _is_done(program):
-            return 0.0
-        held = max(1, program.private_tokens or program.spilled_tokens)
-        return self._restore_s(program) * ledger.return_rate(program, now_s) / held
+            return Worth(0.0)
+        loss = self._return_cost_s(program) * ledger.return_rate(program, now_s)
+        return Worth(loss / max(1, program.private_tokens), loss)
+
+    def spill_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
+        if _is_done(program):
+            return Worth(0.0)
+        loss = self._restore_s(program) * ledger.return_rate(program, now_s)
+        return Worth(loss / max(1, program.private_tokens or program.spilled_tokens), loss)
 
     def protects(
-        self, program: ProgramAccount, call: CallAccount, ledger: Ledger, now_s: float
+        self, program: ProgramAccount, worth: Worth, call: CallAccount, now_s: float
     ) -> bool:
-        if _is_done(program) or now_s - call.asked_s >= self.patience_s:
+        home = program.home
+        assert home is not None
+        has_waited = now_s - call.asked_s >= self.patience_s
+        if has_waited and self._credit.is_left(home.replica, now_s):
             return False
-        assert program.home is not None
-        away_s = 1 / ledger.return_rate(program, now_s)
-        return self._restore_s(program) > away_s * self._gain(program.home)
+        return worth.loss > self._worth_of_company * self._gain(home)
 
     def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
         if now_s < self._recheck_s:
@@ -116,24 +166,31 @@ class WeftPolicy(SchedulingPolicy):
         """Programs whose tool returns about when their KV would be there again."""
         soon: list[ProgramAccount] = []
         while self._returns and self._returns[0][0] <= now_s:
-            _, name = heapq.heappop(self._returns)
+            due_s, name = heapq.heappop(self._returns)
+            is_last = self._return_s.get(name) == due_s
             program = ledger.programs.get(name)
-            if program is not None and self._is_awaited(program):
+            if program is not None and is_last and _is_awaited(program):
+                del self._return_s[name]
                 soon.append(program)
         return soon
 
     def prefetch_s(self, now_s: float) -> float:
         return self._returns[0][0] if self._returns else float("inf")
 
-    def _is_awaited(self, program: ProgramAccount) -> bool:
-        """Whether it has no KV and will ask when its tools are back."""
-        return program.home is None and bool(program.tools) and not _is_done(program)
-
-    def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
-        """Take note of when to restore its KV."""
-        if self._is_awaited(program):
+    def _give_up(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
+        """Its KV is not in the pool any more; take note of when to restore it."""
+        if program.spilled_to is None:
+            self._lost.add(program.program)
+        if _is_awaited(program):
             back_s = ledger.returns_in_s(program, now_s) - 2 * self._restore_s(program)
-            heapq.heappush(self._returns, (now_s + max(RECHECK_S, back_s), program.program))
+            due_s = now_s + max(RECHECK_S, back_s)
+            self._return_s[program.program] = due_s
+            heapq.heappush(self._returns, (due_s, program.program))
+
+    def _pay(self, program: ProgramAccount, fact: Dispatch | Prefetch) -> None:
+        if program.program in self._lost:
+            self._lost.discard(program.program)
+            self._credit.pay(fact.replica, self._restore_s(program), fact.at_s)
 
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.
@@ -146,6 +203,14 @@ class WeftPolicy(SchedulingPolicy):
             return float("inf")
         return tick_s / (num * (tick_s + (num + 1) * decode_s)) if tick_s else 0.0
 
+    def _return_cost_s(self, program: ProgramAccount) -> float:
+        """What it costs to have its KV again if it is given up now."""
+        restore_s, home = self._restore_s(program), program.home
+        num_tokens = program.private_tokens
+        if home is None or home.spill_capacity_tokens < num_tokens:
+            return restore_s
+        return min(restore_s, (self.costs.spill_s + self.costs.load_s) * num_tokens)
+
     def _restore_s(self, program: ProgramAccount) -> float:
         """What computing it anew costs, whether or not it can be read back."""
         return self.costs.restore_s(program.context_tokens, shared_tokens=program.prefix_tokens)
@@ -156,6 +221,11 @@ class WeftPolicy(SchedulingPolicy):
             context_tokens=call.context_tokens,
             output_tokens=call.expected_output_tokens,
         )
+
+
+def _is_awaited(program: ProgramAccount) -> bool:
+    """Whether it has no KV in the pool and will ask when its tools are back."""
+    return program.home is None and bool(program.tools) and not _is_done(program)
 
 
 def _is_done(program: ProgramAccount) -> bool:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from weft.runtime.scheduler.facts import ReplicaSized
 from weft.runtime.scheduler.simulator.script import Script, ScriptStep
 
-__all__ = ["AgentWorkload"]
+__all__ = ["AgentWorkload", "concurrency_for", "lognormal"]
+
+
+GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,8 @@ class AgentWorkload:
     num_prefixes: int = 4
     num_tenants: int = 4
     longest_context: int = 100_000
+    flood: float = 0.0
+    """The share of the programs, beyond its own, that the first tenant has."""
 
     def draw(self, seed: int) -> Sequence[Script]:
         """The programs, in order of arrival; the same for the same seed."""
@@ -47,7 +53,7 @@ class AgentWorkload:
         return scripts
 
     def _program(self, random: Random, number: int, at_s: float) -> Script:
-        turns = max(1, round(_lognormal(random, self.turns_p50, self.turns_p90, 1.2816)))
+        turns = max(1, round(lognormal(random, self.turns_p50, self.turns_p90, 1.2816)))
         left = self.longest_context - self.shared_tokens - self.private_tokens
         steps: list[ScriptStep] = []
         for turn in range(min(turns, 200)):
@@ -60,14 +66,19 @@ class AgentWorkload:
             program=f"p{number}",
             arrives_s=at_s,
             steps=tuple(steps),
-            tenant=f"t{number % self.num_tenants}",
+            tenant=self._tenant(number),
             prefix=f"system{random.randrange(self.num_prefixes)}",
             prefix_tokens=self._scaled(self.shared_tokens),
         )
 
+    def _tenant(self, number: int) -> str:
+        """Spread evenly, by the golden ratio, and equal for equal numbers."""
+        floods = number * GOLDEN % 1 < self.flood
+        return "t0" if floods else f"t{number % self.num_tenants}"
+
     def _step(self, random: Random, *, is_first: bool) -> ScriptStep:
-        growth = _lognormal(random, self.growth_p50, self.growth_p99, 2.3263)
-        output = _lognormal(random, self.output_p50, self.output_p90, 1.2816)
+        growth = lognormal(random, self.growth_p50, self.growth_p99, 2.3263)
+        output = lognormal(random, self.output_p50, self.output_p90, 1.2816)
         tool, tool_s = _tool(random)
         new = self.private_tokens if is_first else growth
         return ScriptStep(self._scaled(new), self._scaled(output), tool, tool_s)
@@ -76,16 +87,35 @@ class AgentWorkload:
         return max(1, round(num_tokens * self.scale))
 
 
-def _lognormal(random: Random, median: float, tail: float, deviations: float) -> float:
+def lognormal(random: Random, median: float, tail: float, deviations: float) -> float:
     """Of this median, and with ``tail`` so many standard deviations above it."""
     return random.lognormvariate(math.log(median), math.log(tail / median) / deviations)
+
+
+def concurrency_for(
+    scripts: Sequence[Script], replicas: Sequence[ReplicaSized], oversubscription: float
+) -> int:
+    """How many programs hold so many times what the replicas can, shared prefixes once each.
+
+    A program is taken to hold what it has at a step of equal chance, so long ones count for more.
+    """
+    contexts: list[int] = []
+    for script in scripts:
+        held = 0
+        for step in script.steps:
+            held += step.new_tokens + step.output_tokens
+            contexts.append(held)
+    prefixes = {script.prefix: script.prefix_tokens for script in scripts}
+    capacity = sum(one.capacity_tokens for one in replicas)
+    private = oversubscription * capacity - len(replicas) * sum(prefixes.values())
+    return max(1, int(private * len(contexts) / max(1, sum(contexts))))
 
 
 def _tool(random: Random) -> tuple[str, float]:
     """Half files, nearly half shell commands, few sub-agents."""
     kind = random.random()
     if kind < 0.5:
-        return "file", _lognormal(random, 0.04, 0.2, 2.3263)
+        return "file", lognormal(random, 0.04, 0.2, 2.3263)
     if kind < 0.985:
-        return "shell", min(300.0, _lognormal(random, 3.0, 60.0, 2.3263))
-    return "task", _lognormal(random, 92.0, 200.0, 1.2816)
+        return "shell", min(300.0, lognormal(random, 3.0, 60.0, 2.3263))
+    return "task", lognormal(random, 92.0, 200.0, 1.2816)

@@ -16,6 +16,7 @@ NAMES = (
     "parallel",
     "prefix",
     "quantised",
+    "simulator",
     "speculate",
 )
 

@@ -1,0 +1,147 @@
+"""The bench of agents: its arithmetic on scripted drivers, and weft's own driver for real."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.support.bench import TINY, write_lively
+from weft.errors import PeerFailed
+from weft.runtime.bench.agent_script import (
+    AgentScript,
+    AgentStep,
+    Passage,
+    as_scripts,
+    mean_context,
+    text_of,
+)
+from weft.runtime.bench.agentic import OBJECTIVE_S, OURS, PEER, SPILLING, arms_for, measure_levels
+from weft.runtime.bench.driver import Driver
+from weft.runtime.bench.findings import Findings
+from weft.runtime.bench.options import BenchOptions
+from weft.runtime.scheduler.simulator import AgentWorkload
+
+RATES = {OURS: 30, SPILLING: 60, "fcfs": 10, "ttl": 15, "pause": 5, "plain": 12, "cap": 20}
+
+
+class ScriptedDriver:
+    """Finishes as many steps as its policy is given."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.fails = fails
+
+    def call(self, operation: str, *, timeout_s: float = 0.0, **asked: Any) -> Any:
+        assert operation == "run"
+        if self.fails:
+            raise PeerFailed("It broke.", peer=PEER)
+        self.asked.append(asked)
+        policy = asked.get("policy", PEER)
+        name = SPILLING if asked.get("spill_bytes") else policy
+        wait_s = OBJECTIVE_S * (0.5 if policy == OURS else 2.0)
+        names = [script["name"] for script in asked["scripts"][:4]]
+        return {
+            "seconds": 60.0,
+            "steps": dict.fromkeys(names, RATES.get(name, 3)),
+            "ended": names[:2],
+            "first_token_s": [wait_s] * 10,
+            "num_prompt_tokens": 1000,
+            "num_cached_tokens": 600,
+            "num_generated_tokens": 50,
+            "num_ticks": 10,
+        }
+
+
+def measured(peer: ScriptedDriver | None, **options: Any) -> tuple[Findings, ScriptedDriver]:
+    findings, driver = Findings(), ScriptedDriver()
+    measure_levels(
+        cast("Driver", driver),
+        cast("Driver | None", peer),
+        BenchOptions(num_rounds=2, **options),
+        findings,
+        token_bytes=2,
+        levels=(1.0, 2.0),
+    )
+    return findings, driver
+
+
+def test_figures_compare_with_the_best_other_arm_of_the_same_round() -> None:
+    findings, _ = measured(ScriptedDriver())
+    figures = findings.figures
+    assert figures["vs_best_other_x1"] == 30 / 20
+    assert figures["weft_tier_vs_best_other_x2"] == 60 / 20
+    assert figures["steps_per_minute_x2"] == 4 * 30
+    assert figures["p99_wait_vs_fcfs_x2"] == 0.25
+    assert figures["vs_vllm_langgraph_x2"] == 10
+    assert figures["jain"] == 1.0
+    assert "vs_vllm_langgraph_x1" not in figures
+    [row] = [
+        row for row in findings.rows if (row["arm"], row["level"], row["round"]) == (OURS, 2.0, 0)
+    ]
+    assert row["goodput"] == row["steps_per_minute"]
+    assert (row["num_common_ended"], row["common_steps"]) == (2, 60)
+    assert row["hit_rate"] == pytest.approx(0.6)
+    assert row["mean_batch"] == 5
+
+
+def test_twice_the_level_keeps_twice_as_many_open_and_rounds_draw_others() -> None:
+    _, driver = measured(None)
+    arms = len(driver.asked) // 4
+    ours = driver.asked[0], driver.asked[2 * arms]
+    assert ours[1]["num_open"] == pytest.approx(2 * ours[0]["num_open"], abs=1)
+    first, second = driver.asked[0], driver.asked[arms]
+    assert first["scripts"] != second["scripts"]
+    assert [one["policy"] for one in driver.asked[arms : 2 * arms]] == [
+        one["policy"] for one in driver.asked[:arms]
+    ][::-1]
+
+
+def test_a_peer_that_fails_is_named_and_the_others_go_on() -> None:
+    findings, _ = measured(ScriptedDriver(fails=True))
+    assert findings.missing == [f"{PEER}: It broke."]
+    assert "vs_best_other_x2" in findings.figures
+
+
+def test_scripts_travel_as_json_and_say_the_same_everywhere() -> None:
+    drawn = AgentWorkload(num_programs=3, programs_per_s=1.0, scale=0.05).draw(1)
+    scripts = as_scripts(drawn, time_scale=0.5)
+    assert [AgentScript.from_json(script.to_json()) for script in scripts] == scripts
+    assert scripts[0].steps[0].tool_s == drawn[0].steps[0].tool_s / 2
+    assert len(text_of(scripts[0].prefix)) == drawn[0].prefix_tokens
+    peer = importlib.import_module("weft.runtime.bench.drivers.langgraph_agentic_driver")
+    assert peer.LETTERS.isascii()
+    assert text_of(Passage("x", 5)) == text_of(Passage("x", 5)) != text_of(Passage("y", 5))
+
+
+def test_mean_context_counts_what_an_open_program_holds() -> None:
+    step = AgentStep(Passage("a", 10), 5, "", 0.0)
+    script = AgentScript("p", "t", Passage("s", 20), (step, step))
+    assert mean_context([script]) == (35 + 50) / 2
+
+
+def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
+    driver = importlib.import_module("weft.runtime.bench.drivers.weft_agentic_driver")
+    write_lively(tmp_path, TINY)
+    operations = driver.open_driver()
+    loaded = operations["load"](model=str(tmp_path), kv_bytes=1 << 18, max_running=8)
+    assert loaded["kv_tokens"] > 200
+    drawn = AgentWorkload(
+        num_programs=400, programs_per_s=1.0, scale=0.004, longest_context=20_000
+    ).draw(0)
+    scripts = [script.to_json() for script in as_scripts(drawn, time_scale=1e-3)]
+    for arm in arms_for(4)[:2] + arms_for(4)[5:6]:
+        found = operations["run"](
+            policy=arm.policy,
+            options=arm.options,
+            scripts=scripts,
+            num_open=4,
+            warm_s=0.05,
+            seconds=0.2,
+            spill_bytes=(1 << 16) if arm.spill_tokens else 0,
+        )
+        assert sum(found["steps"].values()) > 0
+        assert found["first_token_s"]
+        assert found["num_prompt_tokens"] > 0

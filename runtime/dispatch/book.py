@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Literal
 
 from weft.programs.request import Delta, Request
@@ -34,26 +33,53 @@ GROWTH_TOKENS = 16
 Reason = Literal["ended", "cancelled", "disconnected"]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class OpenCall:
     """A Request on its way, or what a team of lanes asks for together."""
 
-    call: str
-    program: OpenProgram
-    context: tuple[int, ...]
-    expected: int
-    asked_s: float
-    replica: asyncio.Future[str]
-    """Where it is to run, once that is decided."""
-    is_anonymous: bool = False
-    """Its program is nothing but this call."""
-    is_dispatched: bool = False
-    is_prefilled: bool = False
-    said: tuple[int, ...] = ()
-    """By the first sequence."""
-    num_output: int = 0
-    """Tokens of all sequences."""
-    num_told: int = 0
+    __slots__ = (
+        "asked_s",
+        "call",
+        "context",
+        "expected",
+        "is_anonymous",
+        "is_dispatched",
+        "is_prefilled",
+        "num_output",
+        "num_told",
+        "program",
+        "replica",
+        "said",
+    )
+
+    def __init__(
+        self,
+        *,
+        call: str,
+        program: OpenProgram,
+        context: tuple[int, ...],
+        expected: int,
+        asked_s: float,
+        replica: asyncio.Future[str],
+        is_anonymous: bool,
+    ) -> None:
+        self.call = call
+        self.program = program
+        self.context = context
+        self.expected = expected
+        """Tokens that it will probably say."""
+        self.asked_s = asked_s
+        self.replica = replica
+        """Where it is to run, once that is decided."""
+        self.is_anonymous = is_anonymous
+        """Its program is nothing but this call."""
+        self.is_dispatched = False
+        self.is_prefilled = False
+        self.said: tuple[int, ...] = ()
+        """By the first sequence."""
+        self.num_output = 0
+        """Tokens of all sequences."""
+        self.num_told = 0
+        """Of them, those that the scheduler knows of."""
 
     def of(self, run_id: str) -> bool:
         return self.program.start.run_id == run_id

@@ -37,7 +37,8 @@ class WeftPolicy(SchedulingPolicy):
     KV (it ends soonest, and then frees it), later by up to half of it for what its tenant had
     beyond its fair share and again for the critical path left, and earlier by ``patience_s`` for
     each level of priority. A deadline that can still be met pulls it to six times ``patience_s``
-    before the latest start, before those who hold KV. As all these are bounded and time is not, everything ages.
+    before the latest start, before those who hold KV. As all these are bounded and time is not,
+    everything ages.
 
     KV of an idle program is protected as long as having it again would cost the engine more than
     one more call in the batch is worth until the program returns; that is nothing where nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from weft.errors import JournalCorrupt, ReplayMismatch
 from weft.runtime.scheduler import facts
@@ -100,7 +100,9 @@ def _listed(fact: OutsideFact | Decision) -> list[object]:
 
 
 def _made(kind: str, *fields: Any) -> Any:
-    values = (tuple(field) if isinstance(field, list) else field for field in fields)
+    values: list[object] = [
+        tuple(cast("list[object]", field)) if isinstance(field, list) else field for field in fields
+    ]
     return KINDS[kind](*values)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import strategies as st
 
 from weft.runtime.scheduler import ReplicaSized
 from weft.runtime.scheduler.simulator import Script, ScriptStep
 
-__all__ = ["mixes", "replica_sets"]
+__all__ = ["drawn_mix", "mixes", "replica_sets"]
+
+TOOLS = (("", 0.0), ("file", 0.01), ("shell", 0.5), ("shell", 7.0))
 
 steps = st.builds(
     ScriptStep,
@@ -16,6 +20,41 @@ steps = st.builds(
     tool=st.sampled_from(["", "file", "shell"]),
     tool_s=st.sampled_from([0.0, 0.01, 0.5, 7.0]),
 )
+
+
+def drawn_mix(random: Random) -> tuple[list[Script], list[ReplicaSized]]:
+    """What ``mixes`` and ``replica_sets`` give, at once."""
+    scripts = [
+        _drawn_script(random, number, random.choice(["", "x"]))
+        for number in range(random.randint(1, 6))
+    ]
+    replicas = [
+        ReplicaSized(
+            0.0,
+            f"r{number}",
+            random.randint(172, 400),
+            random.randint(1, 4),
+            random.choice([0, 60, 500]),
+        )
+        for number in range(random.randint(1, 2))
+    ]
+    return scripts, replicas
+
+
+def _drawn_script(random: Random, number: int, prefix: str) -> Script:
+    steps = [
+        ScriptStep(random.randint(1, 40), random.randint(1, 12), *random.choice(TOOLS))
+        for _ in range(random.randint(1, 3))
+    ]
+    return Script(
+        program=f"p{number}",
+        arrives_s=random.choice([0.0, 0.01, 1.0, 3.0]),
+        steps=tuple(steps),
+        tenant=random.choice("ab"),
+        deadline_s=random.choice([None, 2.0, 20.0]),
+        prefix=prefix,
+        prefix_tokens=16 * len(prefix),
+    )
 
 
 @st.composite

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 
 from tests.properties.naive_ledger import recompute
-from tests.properties.scheduler_strategies import mixes, replica_sets
+from tests.properties.scheduler_strategies import drawn_mix, mixes, replica_sets
 from weft.runtime.scheduler import (
     Decided,
     Decision,
@@ -132,9 +133,34 @@ def test_waiting_is_bounded_by_what_the_others_need(
 ) -> None:
     """No call waits longer than its patience and all that the programs could do one by one."""
     policy = make_policy("weft")
-    report = simulate(Scheduler(policy), mix, replicas)
+    assert_waits_are_bounded(simulate(Scheduler(policy), mix, replicas), mix, policy)
+
+
+def assert_waits_are_bounded(report: Report, mix: list[Script], policy: SchedulingPolicy) -> None:
     work_s = sum(_alone_s(script, policy) for script in mix)
     assert report.worst_wait_s <= 8 * policy.patience_s + work_s
+
+
+def check_mixes(seeds: range) -> None:
+    """All that must hold of weft, on drawn mixes."""
+    for seed in seeds:
+        mix, replicas = drawn_mix(Random(seed))
+        policy = make_policy("weft")
+        scheduler = WatchedScheduler(policy)
+        report = simulate(scheduler, mix, replicas)
+        assert report.num_ended == len(mix), seed
+        assert_waits_are_bounded(report, mix, policy)
+        assert_nothing_is_held(scheduler.ledger)
+
+
+def test_twenty_drawn_mixes_keep_every_promise() -> None:
+    check_mixes(range(20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("thousand", range(10))
+def test_ten_thousand_drawn_mixes_keep_every_promise(thousand: int) -> None:
+    check_mixes(range(1000 * thousand, 1000 * (thousand + 1)))
 
 
 def _alone_s(script: Script, policy: SchedulingPolicy) -> float:

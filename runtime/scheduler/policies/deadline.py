@@ -17,7 +17,8 @@ class DeadlinePolicy(SchedulingPolicy):
 
     Urgency grows by one second per second for every call, so their order stands until a fact
     changes it, and everything ages. A program without a deadline is given ``relaxed_s`` for what
-    it asks.
+    it asks. Unlike the paper's, a program that cannot meet its deadline any more goes behind the
+    others: the most urgent would else be those for whom it is too late.
     """
 
     name = "deadline"
@@ -35,8 +36,10 @@ class DeadlinePolicy(SchedulingPolicy):
             output_tokens=call.expected_output_tokens,
         )
         if program.deadline_s is None:
-            share_s = self._relaxed_s
-        else:
-            path_s = max(program.seconds_left or 0.0, call_s)
-            share_s = (program.deadline_s - call.asked_s) * call_s / path_s
-        return Place((-program.priority, call.asked_s + share_s - call_s))
+            return Place((-program.priority, False, call.asked_s + self._relaxed_s - call_s))
+        path_s = max(program.seconds_left or 0.0, call_s)
+        latest_s = program.deadline_s - path_s
+        if now_s >= latest_s:
+            return Place((-program.priority, True, call.asked_s))
+        share_s = (program.deadline_s - call.asked_s) * call_s / path_s
+        return Place((-program.priority, False, call.asked_s + share_s - call_s), latest_s)

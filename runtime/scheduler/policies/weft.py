@@ -36,8 +36,9 @@ class WeftPolicy(SchedulingPolicy):
     It is when the call was asked, made earlier by five times ``patience_s`` if its program holds
     KV (it ends soonest, and then frees it), later by up to half of it for what its tenant had
     beyond its fair share and again for the critical path left, and earlier by ``patience_s`` for
-    each level of priority. A deadline that can still be met pulls it to ``patience_s`` before the
-    latest start. As all these are bounded and time is not, everything ages.
+    each level of priority. A deadline that can still be met pulls it to six times ``patience_s``
+    before the latest start, before those who hold KV. As all these are bounded and time is not,
+    everything ages.
 
     KV of an idle program is protected as long as having it again would cost the engine more than
     one more call in the batch is worth until the program returns; that is nothing where nothing
@@ -121,7 +122,8 @@ class WeftPolicy(SchedulingPolicy):
         latest_s = program.deadline_s - path_s
         if now_s >= latest_s:
             return Place((at_s,))
-        return Place((min(at_s, latest_s - self.patience_s),), latest_s)
+        pulled_s = latest_s - (HOLDERS_PATIENCES + 1) * self.patience_s
+        return Place((min(at_s, pulled_s),), latest_s)
 
     def defers(self, call: CallAccount, replica: ReplicaAccount, now_s: float) -> bool:
         prefix = replica.prefixes.get(call.program.prefix)

@@ -85,7 +85,7 @@ def best_other(cells: Iterable[Cell], arm: str = "weft") -> dict[float, tuple[st
     for over, by_arm in rates.items():
         own = by_arm.pop(arm)
         best = max(by_arm, key=lambda name: statistics.mean(by_arm[name].values()))
-        ratios = [own[seed] / rate for seed, rate in by_arm[best].items()]
+        ratios = [own[seed] / rate if rate else float("inf") for seed, rate in by_arm[best].items()]
         found[over] = best, statistics.median(ratios)
     return found
 

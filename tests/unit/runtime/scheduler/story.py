@@ -7,6 +7,7 @@ from weft.runtime.scheduler import (
     CallAsked,
     Costs,
     Decision,
+    Demote,
     Dispatch,
     Evict,
     OutsideFact,
@@ -32,6 +33,8 @@ def brief(decision: Decision) -> str:
             return f"run {decision.call} on {decision.replica}"
         case Evict():
             return f"evict {decision.program}"
+        case Demote():
+            return f"demote {decision.program}"
         case Pause():
             return f"pause {decision.program}"
         case Prefetch():
@@ -44,11 +47,16 @@ class Story:
     """Programs ``a``, ``b``, … whose calls are ``a1``, ``a2``, …, on ``r`` of 1000 tokens."""
 
     def __init__(
-        self, policy: SchedulingPolicy | str, *, capacity: int = 1000, max_calls: int = 8
+        self,
+        policy: SchedulingPolicy | str,
+        *,
+        capacity: int = 1000,
+        max_calls: int = 8,
+        spill: int = 0,
     ) -> None:
         chosen = make_policy(policy, COSTS) if isinstance(policy, str) else policy
         self.scheduler = Scheduler(chosen)
-        self.tell(ReplicaSized(0.0, "r", capacity, max_calls))
+        self.tell(ReplicaSized(0.0, "r", capacity, max_calls, spill))
 
     def tell(self, *facts: OutsideFact) -> None:
         for fact in facts:
@@ -70,8 +78,7 @@ class Story:
             self.tell(ToolStarted(at_s, call[0], tool, f"{tool}-{call}"))
 
     def learn_tool(self, tool: str, *latencies_s: float) -> None:
-        """Runs of a tool that nothing else shows, before the story."""
-        self.tell(ProgramArrived(0.0, "teacher"))
+        """Runs of a tool that nothing else shows."""
         for latency_s in latencies_s:
             self.scheduler.ledger.tool_times.add(tool, latency_s)
 

@@ -64,6 +64,22 @@ def test_policies_say_whether_costs_matter(name: str) -> None:
     assert touched == policy.uses_costs
 
 
+@pytest.mark.parametrize("name", policy_names())
+def test_larger_priorities_go_first_under_every_policy(name: str) -> None:
+    story = Story(name, max_calls=1)
+    story.arrive(0.0, "z", 10)
+    assert story.decide(0.0) == ["run z1 on r"]
+    for program, priority in (("a", -1), ("b", 0), ("c", 3)):
+        story.arrive(1.0, program, 10, priority=priority)
+    order: list[str] = []
+    for now_s, call in ((5.0, "z1"), (10.0, "c1"), (15.0, "b1")):
+        story.decide(now_s)
+        story.answer(now_s, call)
+        story.tell(ProgramEnded(now_s, call[0]))
+        order += story.decide(now_s)
+    assert order == ["run c1 on r", "run b1 on r", "run a1 on r"]
+
+
 def test_fcfs_stops_at_the_first_that_does_not_fit_and_evicts_the_longest_unused() -> None:
     story = Story("fcfs")
     story.arrive(0.0, "a", 300)

@@ -62,3 +62,14 @@ def test_shares_rise_to_one() -> None:
     for latency_s in (0.5, 1.0, 1.0, 4.0):
         latencies.add(latency_s)
     assert [share for _, share in latencies.shares()] == [0.25, 0.75, 1.0]
+
+
+def test_the_chance_of_return_is_that_of_the_best_span() -> None:
+    times = ToolTimes()
+    for latency_s in [0.1] * 9 + [100.0]:
+        times.add("shell", latency_s)
+    # Nine of ten come back within 0.1 s; who is not back by then has 100 s to go.
+    assert times.return_rate("shell", 0.0) == pytest.approx(0.9 / 0.1, rel=0.25)
+    assert times.return_rate("shell", 1.0) == pytest.approx(1 / 99, rel=0.25)
+    assert times.return_rate("shell", 1000.0) == 1 / 1000.0
+    assert ToolTimes(unknown_s=2.0).return_rate("new", 0.0) == 0.5

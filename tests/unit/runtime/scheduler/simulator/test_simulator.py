@@ -46,6 +46,35 @@ def test_what_was_given_up_is_computed_again() -> None:
     assert report.recomputed_tokens == 65
 
 
+def test_what_was_demoted_is_read_back() -> None:
+    costs = Costs(tick_s=1.0, decode_s=0.5, prefill_s=0.1, context_s=0.0, spill_s=0.01, load_s=0.02)
+    first = script("a", ScriptStep(60, 5, "shell", 60.0), ScriptStep(5, 5))
+    second = script("b", ScriptStep(70, 5))
+    report = simulate(
+        Scheduler(make_policy("weft", costs)),
+        [first, second],
+        [ReplicaSized(0.0, "r", 100, 256, 100)],
+    )
+    assert (report.recomputed_tokens, report.loaded_tokens) == (0, 65)
+    # a: 6 + 7.5, then 60 in its tool, 65 * 0.02 to read back, 0.5 for its prompt, 7.5.
+    assert report.seconds == pytest.approx(13.5 + 60.0 + 1.3 + 0.5 + 7.5)
+
+
+def test_so_many_programs_are_open_at_once_and_the_last_arrival_ends_it() -> None:
+    scripts = [script(name, ScriptStep(10, 4)) for name in "abcd"]
+    report = simulate(
+        Scheduler(make_policy("fcfs", COSTS)),
+        scripts,
+        [ReplicaSized(0.0, "r", 100, 1)],
+        concurrency=1,
+    )
+    # Each takes 1 + 4 * 1.5; d arrives as c ends, and what a took is not counted.
+    assert report.seconds == pytest.approx(2 * 7.0) and report.num_ended == 3
+    assert report.steps_per_minute == pytest.approx(60 / 7.0)
+    with pytest.raises(InvalidRequest, match="at once"):
+        simulate(Scheduler(make_policy("fcfs")), scripts, [], concurrency=0)
+
+
 def test_workloads_are_drawn_from_their_seed() -> None:
     workload = AgentWorkload(num_programs=20, programs_per_s=2.0)
     assert workload.draw(1) == workload.draw(1) != workload.draw(2)

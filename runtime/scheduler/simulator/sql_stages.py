@@ -16,9 +16,9 @@ __all__ = ["SqlWorkload"]
 class SqlWorkload:
     """Candidates are drawn from a long schema, revised, evaluated and selected from.
 
-    A query takes 10 to 28 calls; each stage looks at the schema anew, so what it adds is small and
-    what it shares is large. Deadlines are ``slack`` times what a query would take alone, by
-    a factor drawn between half and twice that, since users differ.
+    A query takes 10 to 28 calls, one after the other; each adds little to a schema that many
+    share. The span that a query is given is lognormal around ``slack_s``, with twice that at the
+    ninetieth percentile.
     """
 
     num_programs: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 __all__ = [
@@ -24,26 +23,53 @@ class ToolRun(NamedTuple):
     started_s: float
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class CallAccount:
     """One open call. ``replica`` is None while it waits."""
 
-    call: str
-    ordinal: int
-    """Calls asked before it, of all programs: breaks ties."""
-    program: ProgramAccount
-    asked_s: float
-    context_tokens: int
-    new_tokens: int
-    expected_output_tokens: int
-    path_s: float
-    """Service on the longest path of calls that led to it."""
-    least_tokens: int = 0
-    """What it takes at least where its program holds nothing: the shared prefix may be there."""
-    replica: ReplicaAccount | None = None
-    dispatched_s: float = 0.0
-    output_tokens: int = 0
-    is_prefilled: bool = False
+    __slots__ = (
+        "asked_s",
+        "call",
+        "context_tokens",
+        "dispatched_s",
+        "expected_output_tokens",
+        "is_prefilled",
+        "least_tokens",
+        "new_tokens",
+        "ordinal",
+        "output_tokens",
+        "path_s",
+        "program",
+        "replica",
+    )
+
+    def __init__(
+        self,
+        *,
+        call: str,
+        ordinal: int,
+        program: ProgramAccount,
+        asked_s: float,
+        context_tokens: int,
+        new_tokens: int,
+        expected_output_tokens: int,
+        path_s: float,
+    ) -> None:
+        self.call = call
+        self.ordinal = ordinal
+        """Calls asked before it, of all programs: breaks ties."""
+        self.program = program
+        self.asked_s = asked_s
+        self.context_tokens = context_tokens
+        self.new_tokens = new_tokens
+        self.expected_output_tokens = expected_output_tokens
+        self.path_s = path_s
+        """Service on the longest path of calls that led to it."""
+        self.least_tokens = 0
+        """What it takes at least where its program holds nothing: a shared prefix may be there."""
+        self.replica: ReplicaAccount | None = None
+        self.dispatched_s = 0.0
+        self.output_tokens = 0
+        self.is_prefilled = False
 
     @property
     def room_tokens(self) -> int:
@@ -61,49 +87,93 @@ class CallAccount:
         return self.history_tokens + self.room_tokens
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class ProgramAccount:
     """One open program."""
 
-    program: str
-    tenant: TenantAccount
-    priority: int
-    arrived_s: float
-    deadline_s: float | None
-    prefix: str
-    prefix_tokens: int
-    budget_tokens: int | None
-    spent_tokens: int = 0
-    context_tokens: int = 0
-    """What its next call is likely to begin with."""
-    home: ReplicaAccount | None = None
-    """Where its KV is; None: nowhere, or demoted."""
-    spilled_to: ReplicaAccount | None = None
-    """Beside which replica what it alone had is kept; None: nowhere. Never with a home."""
-    spilled_tokens: int = 0
-    resident_tokens: int = 0
-    """History held there, the shared prefix included."""
-    room_tokens: int = 0
-    """The rooms of its running calls."""
-    waiting: dict[str, CallAccount] = field(default_factory=dict[str, CallAccount])
-    running: dict[str, CallAccount] = field(default_factory=dict[str, CallAccount])
-    tools: dict[str, ToolRun] = field(default_factory=dict[str, ToolRun])
-    idle_since_s: float
-    """Since when nothing of it runs on an engine."""
-    attained_s: float = 0.0
-    """Service of its answered calls: the time from dispatch to answer."""
-    path_s: float = 0.0
-    """The longest path of that service."""
-    paths: dict[str, float] = field(default_factory=dict[str, float])
-    """The same up to the end of every answered call."""
-    steps_left: int | None = None
-    seconds_left: float | None = None
-    """The critical path left; None: unknown."""
-    num_answered: int = 0
-    num_pauses: int = 0
-    is_paused: bool = False
-    paused_s: float = 0.0
-    """When it was last paused, if ever."""
+    __slots__ = (
+        "arrived_s",
+        "attained_s",
+        "budget_tokens",
+        "context_tokens",
+        "deadline_s",
+        "home",
+        "idle_since_s",
+        "is_paused",
+        "num_answered",
+        "num_pauses",
+        "path_s",
+        "paths",
+        "paused_s",
+        "prefix",
+        "prefix_tokens",
+        "priority",
+        "program",
+        "resident_tokens",
+        "room_tokens",
+        "running",
+        "seconds_left",
+        "spent_tokens",
+        "spilled_to",
+        "spilled_tokens",
+        "steps_left",
+        "tenant",
+        "tools",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        program: str,
+        tenant: TenantAccount,
+        priority: int,
+        arrived_s: float,
+        deadline_s: float | None,
+        prefix: str,
+        prefix_tokens: int,
+        budget_tokens: int | None,
+        idle_since_s: float,
+        context_tokens: int = 0,
+    ) -> None:
+        self.program = program
+        self.tenant = tenant
+        self.priority = priority
+        self.arrived_s = arrived_s
+        self.deadline_s = deadline_s
+        self.prefix = prefix
+        self.prefix_tokens = prefix_tokens
+        self.budget_tokens = budget_tokens
+        self.spent_tokens = 0
+        self.context_tokens = context_tokens
+        """What its next call is likely to begin with."""
+        self.home: ReplicaAccount | None = None
+        """Where its KV is; None: nowhere, or demoted."""
+        self.spilled_to: ReplicaAccount | None = None
+        """Beside which replica what it alone had is kept; None: nowhere. Never with a home."""
+        self.spilled_tokens = 0
+        self.resident_tokens = 0
+        """History held there, the shared prefix included."""
+        self.room_tokens = 0
+        """The rooms of its running calls."""
+        self.waiting: dict[str, CallAccount] = {}
+        self.running: dict[str, CallAccount] = {}
+        self.tools: dict[str, ToolRun] = {}
+        self.idle_since_s = idle_since_s
+        """Since when nothing of it runs on an engine."""
+        self.attained_s = 0.0
+        """Service of its answered calls: the time from dispatch to answer."""
+        self.path_s = 0.0
+        """The longest path of that service."""
+        self.paths: dict[str, float] = {}
+        """The same up to the end of every answered call."""
+        self.steps_left: int | None = None
+        self.seconds_left: float | None = None
+        """The critical path left; None: unknown."""
+        self.num_answered = 0
+        self.num_pauses = 0
+        self.is_paused = False
+        self.paused_s = 0.0
+        """When it was last paused, if ever."""
 
     @property
     def private_tokens(self) -> int:
@@ -136,44 +206,87 @@ class ProgramAccount:
         return "acting" if self.num_answered or self.tools else "new"
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class TenantAccount:
-    tenant: str
-    num_programs: int = 0
-    service_tokens: int = 0
-    """Prompt tokens that were new and output tokens, of answered calls."""
+    __slots__ = (
+        "num_programs",
+        "service_tokens",
+        "tenant",
+    )
+
+    def __init__(
+        self,
+        *,
+        tenant: str,
+    ) -> None:
+        self.tenant = tenant
+        self.num_programs = 0
+        self.service_tokens = 0
+        """Prompt tokens that were new and output tokens, of answered calls."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class PrefixAccount:
     """A shared prefix on one replica."""
 
-    num_tokens: int
-    num_sharers: int = 0
-    warmed_by: str | None = None
-    """The call that computes it now; None once it is there."""
+    __slots__ = (
+        "num_sharers",
+        "num_tokens",
+        "warmed_by",
+    )
+
+    def __init__(
+        self,
+        *,
+        num_tokens: int,
+    ) -> None:
+        self.num_tokens = num_tokens
+        self.num_sharers = 0
+        self.warmed_by: str | None = None
+        """The call that computes it now; None once it is there."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class ReplicaAccount:
     """One replica and what it holds."""
 
-    replica: str
-    capacity_tokens: int
-    max_calls: int
-    spill_capacity_tokens: int = 0
-    private_tokens: int = 0
-    prefix_tokens: int = 0
-    num_running: int = 0
-    prefixes: dict[str, PrefixAccount] = field(default_factory=dict[str, PrefixAccount])
-    residents: dict[str, ProgramAccount] = field(default_factory=dict[str, ProgramAccount])
-    idle: dict[str, ProgramAccount] = field(default_factory=dict[str, ProgramAccount])
-    """Residents of which nothing runs, longest idle first."""
-    idle_tokens: int = 0
-    """What the idle alone hold."""
-    spilled: dict[str, ProgramAccount] = field(default_factory=dict[str, ProgramAccount])
-    """Programs whose KV was demoted here, longest ago first."""
-    spilled_tokens: int = 0
+    __slots__ = (
+        "capacity_tokens",
+        "idle",
+        "idle_tokens",
+        "max_calls",
+        "num_running",
+        "prefix_tokens",
+        "prefixes",
+        "private_tokens",
+        "replica",
+        "residents",
+        "spill_capacity_tokens",
+        "spilled",
+        "spilled_tokens",
+    )
+
+    def __init__(
+        self,
+        *,
+        replica: str,
+        capacity_tokens: int,
+        max_calls: int,
+        spill_capacity_tokens: int = 0,
+    ) -> None:
+        self.replica = replica
+        self.capacity_tokens = capacity_tokens
+        self.max_calls = max_calls
+        self.spill_capacity_tokens = spill_capacity_tokens
+        self.private_tokens = 0
+        self.prefix_tokens = 0
+        self.num_running = 0
+        self.prefixes: dict[str, PrefixAccount] = {}
+        self.residents: dict[str, ProgramAccount] = {}
+        self.idle: dict[str, ProgramAccount] = {}
+        """Residents of which nothing runs, longest idle first."""
+        self.idle_tokens = 0
+        """What the idle alone hold."""
+        self.spilled: dict[str, ProgramAccount] = {}
+        """Programs whose KV was demoted here, longest ago first."""
+        self.spilled_tokens = 0
 
     @property
     def used_tokens(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from weft.runtime.scheduler.simulator.script import Script
@@ -12,19 +11,28 @@ from weft.runtime.scheduler.simulator.storage import Work
 __all__ = ["Outcome", "Report", "Tally", "jain_index"]
 
 
-@dataclass(slots=True, kw_only=True)
 class Tally:
     """Counts over all programs."""
 
-    num_steps: int = 0
-    prompt_tokens: int = 0
-    held_tokens: int = 0
-    """Of the prompts, those whose KV was there."""
-    recomputed_tokens: int = 0
-    """Computed before and given up since, for a prompt or ahead of one."""
-    loaded_tokens: int = 0
-    """Read back from where they had been demoted to."""
-    waits_s: list[float] = field(default_factory=list[float])
+    __slots__ = (
+        "held_tokens",
+        "loaded_tokens",
+        "num_steps",
+        "prompt_tokens",
+        "recomputed_tokens",
+        "waits_s",
+    )
+
+    def __init__(self) -> None:
+        self.num_steps = 0
+        self.prompt_tokens = 0
+        self.held_tokens = 0
+        """Of the prompts, those whose KV was there."""
+        self.recomputed_tokens = 0
+        """Computed before and given up since, for a prompt or ahead of one."""
+        self.loaded_tokens = 0
+        """Read back from where they had been demoted to."""
+        self.waits_s: list[float] = []
 
     def bring(self, work: Work, num_tokens: int) -> None:
         """So much of a context that was there before is there now."""
@@ -32,20 +40,34 @@ class Tally:
         self.recomputed_tokens += num_tokens - work.held_tokens - work.loaded_tokens
 
 
-@dataclass(slots=True, kw_only=True)
 class Outcome:
     """What became of one program."""
 
-    script: Script
-    arrived_s: float = float("inf")
-    num_steps: int = 0
-    duty: float = 0.0
-    """The share of its time that it would be served if it were alone."""
-    service_s: float = 0.0
-    """What its answered calls take of a replica alone, if nothing is computed again."""
-    ended_s: float | None = None
-    """None: it had not ended."""
-    is_refused: bool = False
+    __slots__ = (
+        "arrived_s",
+        "duty",
+        "ended_s",
+        "is_refused",
+        "num_steps",
+        "script",
+        "service_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        script: Script,
+    ) -> None:
+        self.script = script
+        self.arrived_s = float("inf")
+        self.num_steps = 0
+        self.duty = 0.0
+        """The share of its time that it would be served if it were alone."""
+        self.service_s = 0.0
+        """What its answered calls take of a replica alone, if nothing is computed again."""
+        self.ended_s: float | None = None
+        """None: it had not ended."""
+        self.is_refused = False
 
 
 class Report(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from weft.runtime.scheduler.simulator import Script
@@ -14,6 +15,7 @@ __all__ = [
     "AgentStep",
     "Passage",
     "as_scripts",
+    "in_time",
     "mean_context",
     "text_of",
 ]
@@ -59,8 +61,14 @@ def text_of(passage: Passage) -> str:
     return "".join(rng.choices(LETTERS, k=passage.num_tokens))
 
 
-def as_scripts(scripts: Sequence[Script], *, time_scale: float) -> list[AgentScript]:
-    """Simulated programs as real ones, their tools' times scaled."""
+def in_time(script: Script, scale: float) -> Script:
+    """The same program with tools that take ``scale`` times as long."""
+    steps = tuple(step._replace(tool_s=step.tool_s * scale) for step in script.steps)
+    return replace(script, steps=steps)
+
+
+def as_scripts(scripts: Sequence[Script]) -> list[AgentScript]:
+    """Simulated programs as real ones."""
     return [
         AgentScript(
             name=script.program,
@@ -71,7 +79,7 @@ def as_scripts(scripts: Sequence[Script], *, time_scale: float) -> list[AgentScr
                     Passage(f"{script.program}/{number}", max(1, step.new_tokens)),
                     step.output_tokens,
                     step.tool,
-                    step.tool_s * time_scale,
+                    step.tool_s,
                 )
                 for number, step in enumerate(script.steps)
             ),

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from weft.errors import PeerFailed
-from weft.runtime.bench.agent_script import AgentScript, as_scripts, mean_context
+from weft.runtime.bench.agent_script import AgentScript, as_scripts, in_time, mean_context
 from weft.runtime.bench.checkpoint import MINI_LIKE, write_checkpoint
 from weft.runtime.bench.contender import own_environment, vllm_environment
+from weft.runtime.bench.deadlines import measure_deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.peers import find_peer
 from weft.runtime.machine import has_native_bf16
-from weft.runtime.scheduler.simulator import AgentWorkload, jain_index
+from weft.runtime.scheduler import Costs, ReplicaSized, Scheduler, make_policy
+from weft.runtime.scheduler.simulator import AgentWorkload, Script, jain_index, simulate
 
 __all__ = ["Arm", "Outcome", "arms_for", "bench_agentic", "measure_levels"]
 
@@ -28,6 +30,7 @@ LEVELS = (0.5, 1.0, 1.5, 2.0, 3.0)
 """KV that the open programs hold on average, over what fits."""
 PEER_LEVEL = 2.0
 KV_TOKENS = 32_768
+MAX_RUNNING = 256
 TOKEN_SCALE = 1 / 14
 """Published contexts of some 30,000 tokens come to some 2,000."""
 TIME_SCALE = 1 / 330
@@ -115,6 +118,9 @@ def bench_agentic(options: BenchOptions) -> Findings:
     the same with a tier in host memory, four times the pool. ``vs_vllm_langgraph_x2``: over
     LangGraph programs on vLLM's server with as much KV. ``p99_wait_vs_fcfs_x2``: of the time to
     the first token, below 1 weft is better. ``jain``: fairness over four tenants at x2.
+    ``deadline_gain``: see ``measure_deadlines``.
+    ``simulated_x…``: steps per minute of fcfs in the simulator, with costs measured before each
+    round, over those on the engine.
 
     Programs are shaped by published traces of coding agents, tokens and times scaled to a model of
     4.2M parameters; a closed loop keeps as many open as the level says. A cap counts at the best
@@ -130,11 +136,22 @@ def bench_agentic(options: BenchOptions) -> Findings:
         stack.enter_context(driver)
         token_bytes = 2 * MINI_LIKE.num_layers * MINI_LIKE.num_kv_heads * MINI_LIKE.head_dim * 2
         loaded = driver.call(
-            "load", model=str(folder), kv_bytes=(KV_TOKENS + 16) * token_bytes, max_running=256
+            "load",
+            model=str(folder),
+            kv_bytes=(KV_TOKENS + 16) * token_bytes,
+            max_running=MAX_RUNNING,
         )
         findings.rows.append({"what": "costs", **loaded["costs"]})
         peer = _open_peer(stack, options, folder, loaded, findings)
         measure_levels(driver, peer, options, findings, token_bytes=token_bytes)
+        measure_deadlines(
+            driver,
+            options,
+            findings,
+            time_scale=TIME_SCALE,
+            patience_s=PATIENCE_S,
+            num_rounds=options.num_rounds or DEFAULT_ROUNDS,
+        )
     return findings
 
 
@@ -153,8 +170,10 @@ def measure_levels(
     num_rounds = options.num_rounds or DEFAULT_ROUNDS
     for level in levels:
         rounds: list[dict[str, Outcome]] = []
+        simulated: list[float] = []
         for number in range(num_rounds):
-            scripts = _draw(options.seed * 1000 + number)
+            drawn = _draw(options.seed * 1000 + number)
+            scripts = as_scripts(drawn)
             num_open = max(1, round(level * KV_TOKENS / mean_context(scripts[:500])))
             asked = {
                 "scripts": [script.to_json() for script in scripts],
@@ -185,8 +204,11 @@ def measure_levels(
                     findings.missing.append(f"{PEER}: {error}")
                     peer = None
             rounds.append(found)
+            rate = _simulate(drawn, num_open, Costs(**driver.call("costs")))
+            simulated.append(rate / _rate(found, "fcfs"))
             _note_rows(findings, level, number, num_open, found)
         _note_level(findings, level, rounds, num_rounds)
+        _note_median(findings, f"simulated_x{level:g}", simulated, num_rounds)
 
 
 def arms_for(num_fitting: int) -> list[Arm]:
@@ -206,11 +228,19 @@ def arms_for(num_fitting: int) -> list[Arm]:
     ]
 
 
-def _draw(seed: int) -> list[AgentScript]:
+def _draw(seed: int) -> list[Script]:
     workload = AgentWorkload(
         num_programs=NUM_PROGRAMS, programs_per_s=1.0, scale=TOKEN_SCALE, longest_context=50_000
     )
-    return as_scripts(workload.draw(seed), time_scale=TIME_SCALE)
+    return [in_time(script, TIME_SCALE) for script in workload.draw(seed)]
+
+
+def _simulate(drawn: Sequence[Script], num_open: int, costs: Costs) -> float:
+    """Steps per minute of fcfs, in a closed loop as long as it takes ten times the open ones."""
+    replica = ReplicaSized(0.0, "0", KV_TOKENS, MAX_RUNNING)
+    scheduler = Scheduler(make_policy("fcfs", costs))
+    report = simulate(scheduler, drawn[: 10 * num_open], [replica], concurrency=num_open)
+    return report.steps_per_minute
 
 
 def _mean_read(script: AgentScript) -> float:
@@ -244,13 +274,7 @@ def _note_level(
     findings: Findings, level: float, rounds: Sequence[Mapping[str, Outcome]], num_asked: int
 ) -> None:
     def note(name: str, values: Sequence[float], peer: str = "") -> None:
-        findings.note(
-            name,
-            statistics.median(values),
-            num_rounds=len(values),
-            num_asked=num_asked,
-            peer=peer,
-        )
+        _note_median(findings, name, values, num_asked, peer)
 
     at = f"x{level:g}"
     best = [_best_other(found) for found in rounds]
@@ -271,6 +295,13 @@ def _note_level(
     if beside:
         ratios = [_rate(found, OURS) / _rate(found, PEER) for found in beside]
         note(f"vs_vllm_langgraph_{at}", ratios, PEER)
+
+
+def _note_median(
+    findings: Findings, name: str, values: Sequence[float], num_asked: int, peer: str = ""
+) -> None:
+    median = statistics.median(values)
+    findings.note(name, median, num_rounds=len(values), num_asked=num_asked, peer=peer)
 
 
 def _rate(found: Mapping[str, Outcome], name: str) -> float:

@@ -138,6 +138,11 @@ class _Weft:
         )
         return asyncio.run(self._measure())
 
+    def costs(self) -> dict[str, float]:
+        """Measure them again: policies go by the newest."""
+        costs: dict[str, float] = asyncio.run(self._measure())["costs"]
+        return costs
+
     async def _measure(self) -> dict[str, Any]:
         engine: Any = await open_engine(self._model, config=self._config)
         try:
@@ -162,6 +167,49 @@ class _Weft:
         made = [AgentScript.from_json(script) for script in scripts]
         config = replace(self._config, spill_bytes=spill_bytes)
         return asyncio.run(self._run(config, policy, options, made, num_open, warm_s, seconds))
+
+    def hurry(
+        self,
+        *,
+        policy: str,
+        options: Mapping[str, float],
+        scripts: Sequence[Mapping[str, Any]],
+        arrives_s: Sequence[float],
+        spans_s: Sequence[float],
+        max_running: int,
+    ) -> dict[str, Any]:
+        """Serve programs that arrive at their times; how many ended within their spans."""
+        made = [AgentScript.from_json(script) for script in scripts]
+        config = replace(self._config, max_running=max_running)
+        times = list(zip(made, arrives_s, spans_s, strict=True))
+        return asyncio.run(self._hurry(config, policy, options, times))
+
+    async def _hurry(
+        self,
+        config: EngineConfig,
+        policy: str,
+        options: Mapping[str, float],
+        times: Sequence[tuple[AgentScript, float, float]],
+    ) -> dict[str, Any]:
+        own = await open_engine(self._model, config=config)
+        engine = ScheduledEngine(own, policy=make_policy(policy, self._costs, **options))
+        began_s = time.perf_counter()
+
+        async def serve(script: AgentScript, arrives_s: float, span_s: float) -> bool:
+            await asyncio.sleep(max(0.0, began_s + arrives_s - time.perf_counter()))
+            until_s = time.perf_counter() + span_s
+            run = await Run.start(
+                agent, script, [].append, engine=engine, tenant=script.tenant, deadline_s=span_s
+            )
+            async with run:
+                await run.result()
+            return time.perf_counter() <= until_s
+
+        try:
+            in_time = await asyncio.gather(*(serve(*one) for one in times))
+        finally:
+            await engine.close()
+        return {"num_in_time": sum(in_time), "seconds": time.perf_counter() - began_s}
 
     async def _run(
         self,
@@ -216,4 +264,4 @@ class _Weft:
 
 def open_driver() -> Mapping[str, Callable[..., object]]:
     weft = _Weft()
-    return {"load": weft.load, "run": weft.run}
+    return {"load": weft.load, "costs": weft.costs, "run": weft.run, "hurry": weft.hurry}

@@ -15,10 +15,12 @@ from weft.runtime.bench.agent_script import (
     AgentStep,
     Passage,
     as_scripts,
+    in_time,
     mean_context,
     text_of,
 )
 from weft.runtime.bench.agentic import OBJECTIVE_S, OURS, PEER, SPILLING, arms_for, measure_levels
+from weft.runtime.bench.deadlines import SLACK, measure_deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
@@ -35,6 +37,8 @@ class ScriptedDriver:
         self.fails = fails
 
     def call(self, operation: str, *, timeout_s: float = 0.0, **asked: Any) -> Any:
+        if operation == "costs":
+            return {"tick_s": 1e-3, "prefill_s": 1e-5}
         assert operation == "run"
         if self.fails:
             raise PeerFailed("It broke.", peer=PEER)
@@ -107,7 +111,7 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on() -> None:
 
 def test_scripts_travel_as_json_and_say_the_same_everywhere() -> None:
     drawn = AgentWorkload(num_programs=3, programs_per_s=1.0, scale=0.05).draw(1)
-    scripts = as_scripts(drawn, time_scale=0.5)
+    scripts = as_scripts([in_time(script, 0.5) for script in drawn])
     assert [AgentScript.from_json(script.to_json()) for script in scripts] == scripts
     assert scripts[0].steps[0].tool_s == drawn[0].steps[0].tool_s / 2
     assert len(text_of(scripts[0].prefix)) == drawn[0].prefix_tokens
@@ -122,6 +126,38 @@ def test_mean_context_counts_what_an_open_program_holds() -> None:
     assert mean_context([script]) == (35 + 50) / 2
 
 
+class HurryingDriver:
+    """fcfs meets half at twice what one call at a time would serve; weft meets more."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def call(self, operation: str, *, timeout_s: float = 0.0, **asked: Any) -> Any:
+        if operation == "costs":
+            return {"tick_s": 1e-3, "decode_s": 0.0, "prefill_s": 0.0, "context_s": 0.0}
+        num = len(asked["scripts"])
+        mean_span_s = sorted(asked["spans_s"])[num // 2]
+        rate = num / asked["arrives_s"][-1] * mean_span_s / SLACK
+        self.rates.append(rate)
+        share = min(1.0, 1.0 / rate) * (1.0 if asked["policy"] == "fcfs" else 1.5)
+        return {"num_in_time": round(num * min(1.0, share)), "seconds": 1.0}
+
+
+def test_deadlines_are_compared_where_fcfs_meets_half() -> None:
+    findings, driver = Findings(), HurryingDriver()
+    measure_deadlines(
+        cast("Driver", driver),
+        BenchOptions(),
+        findings,
+        time_scale=1e-3,
+        patience_s=0.1,
+        num_rounds=3,
+    )
+    assert findings.figures["fcfs_in_deadline"] == pytest.approx(0.5, abs=0.1)
+    assert findings.figures["deadline_gain"] == pytest.approx(1.5, abs=0.1)
+    assert len(findings.rows) == 3
+
+
 def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
     driver = importlib.import_module("weft.runtime.bench.drivers.weft_agentic_driver")
     write_lively(tmp_path, TINY)
@@ -131,7 +167,9 @@ def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
     drawn = AgentWorkload(
         num_programs=400, programs_per_s=1.0, scale=0.004, longest_context=20_000
     ).draw(0)
-    scripts = [script.to_json() for script in as_scripts(drawn, time_scale=1e-3)]
+    scripts = [
+        script.to_json() for script in as_scripts([in_time(script, 1e-3) for script in drawn])
+    ]
     for arm in arms_for(4)[:2] + arms_for(4)[5:6]:
         found = operations["run"](
             policy=arm.policy,
@@ -145,3 +183,12 @@ def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
         assert sum(found["steps"].values()) > 0
         assert found["first_token_s"]
         assert found["num_prompt_tokens"] > 0
+    found = operations["hurry"](
+        policy="weft",
+        options={"patience_s": 0.1},
+        scripts=scripts[:3],
+        arrives_s=[0.0, 0.01, 0.02],
+        spans_s=[60.0, 60.0, 1e-9],
+        max_running=2,
+    )
+    assert found["num_in_time"] == 2

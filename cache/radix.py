@@ -245,6 +245,9 @@ class RadixTree:
 
     def _give_up(self, leaf: RadixNode, num_wanted: int) -> int:
         """Give up blocks from the leaf's end until enough became free or the leaf is gone."""
+        if any(owner.standing == "demoted" for owner in leaf.owners):
+            # Copied at once, and none of it is worth more than the rest.
+            num_wanted = len(leaf.block_ids)
         num_freed, given_up = 0, list[int]()
         while leaf.block_ids and num_freed < num_wanted:
             given_up.append(leaf.block_ids.pop())

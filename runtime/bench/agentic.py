@@ -232,7 +232,14 @@ def _draw(seed: int) -> list[Script]:
     workload = AgentWorkload(
         num_programs=NUM_PROGRAMS, programs_per_s=1.0, scale=TOKEN_SCALE, longest_context=50_000
     )
-    return [in_time(script, TIME_SCALE) for script in workload.draw(seed)]
+    fitting = [one for one in workload.draw(seed) if _size(one) < MINI_LIKE.max_context]
+    return [in_time(script, TIME_SCALE) for script in fitting]
+
+
+def _size(script: Script) -> int:
+    """Of its last context."""
+    read = sum(step.new_tokens + step.output_tokens for step in script.steps)
+    return script.prefix_tokens + read
 
 
 def _simulate(drawn: Sequence[Script], num_open: int, costs: Costs) -> float:

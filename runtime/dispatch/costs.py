@@ -17,6 +17,7 @@ from weft.runtime.scheduler import Costs
 __all__ = ["measure_costs"]
 
 SHORT, LONG = 256, 1024
+NEAR = 16
 NUM_TOGETHER = 8
 NUM_DECODED = 32
 ROUNDS = 3
@@ -42,7 +43,9 @@ async def measure_costs(
     long_s = await _least(lambda: probe.timed(long, 1))
     alone_s = await _least(lambda: probe.decode_s(1))
     many_s = await _least(lambda: probe.decode_s(NUM_TOGETHER))
-    costs = _fitted(short, long, short_s, long_s, alone_s, many_s)
+    far_s = await _least(lambda: probe.decode_s(1, long))
+    read_s = max(0.0, far_s - alone_s) / (long - NEAR)
+    costs = replace(_fitted(short, long, short_s, long_s, alone_s, many_s), read_s=read_s)
     if not isinstance(engine, KvHolder):
         return costs
     copy_s = engine.kv_token_bytes / COPY_BYTES_PER_S
@@ -50,7 +53,7 @@ async def measure_costs(
 
 
 class _Probe:
-    """Greedy Requests with prompts that nobody had before."""
+    """Requests with prompts that nobody had before, and answers that nobody guesses."""
 
     def __init__(self, engine: Engine, seed: int, clock: Callable[[], float]) -> None:
         self._engine = engine
@@ -67,16 +70,18 @@ class _Probe:
         await asyncio.gather(*(self._generate(one, num_tokens) for one in prompts))
         return self._clock() - started
 
-    async def decode_s(self, together: int) -> float:
-        """Seconds of a Tick in which so many draw one token."""
-        many_s = await self.timed(16, 1 + NUM_DECODED, together)
-        return max(0.0, many_s - await self.timed(16, 1, together)) / NUM_DECODED
+    async def decode_s(self, together: int, num_prompt: int = NEAR) -> float:
+        """Seconds of a Tick in which so many draw one token behind so long a prompt."""
+        many_s = await self.timed(num_prompt, 1 + NUM_DECODED, together)
+        return max(0.0, many_s - await self.timed(num_prompt, 1, together)) / NUM_DECODED
 
     async def _generate(self, prompt: tuple[int, ...], num_tokens: int) -> None:
         request = Request(
             request_id=f"{self._name}-{next(self._ids)}",
             prompt=prompt,
-            sampling=Sampling(temperature=0.0, max_tokens=num_tokens, ignore_eos=True),
+            sampling=Sampling(
+                max_tokens=num_tokens, ignore_eos=True, seed=self._rng.getrandbits(32)
+            ),
             stream_every=0,
         )
         async for _ in self._engine.submit(request):

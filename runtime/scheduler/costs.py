@@ -22,7 +22,9 @@ class Costs:
     prefill_s: float = 5e-5
     """One token of a prompt."""
     context_s: float = 2e-8
-    """One token of context that one computed token looks at."""
+    """One token of context that one token of a prompt looks at: read once for many."""
+    read_s: float = 2e-8
+    """One token of context that a sequence's next token looks at: read for it alone."""
     spill_s: float = 2e-6
     """Writing one token's KV to what lies outside the KV pool."""
     load_s: float = 2e-6
@@ -46,5 +48,5 @@ class Costs:
     def call_s(self, *, new_tokens: int, context_tokens: int, output_tokens: int) -> float:
         """What a call takes of a replica: its prompt, then one token a Tick, Ticks unshared."""
         prompt = self.restore_s(context_tokens, shared_tokens=context_tokens - new_tokens)
-        per_token = self.tick_s + self.decode_s + self.context_s * context_tokens
+        per_token = self.tick_s + self.decode_s + self.read_s * context_tokens
         return prompt + output_tokens * per_token

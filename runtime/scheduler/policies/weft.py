@@ -18,8 +18,9 @@ from weft.runtime.scheduler.restore_credit import RestoreCredit
 
 __all__ = ["WeftPolicy"]
 
-RECHECK_S = 0.25
-"""How often predictions are looked at again while calls wait."""
+CHECKS_PER_PATIENCE = 120
+"""How often predictions are looked at again while calls wait: every 250 ms, if it is 30 s."""
+SHORTEST_RECHECK_S = 5e-3
 HOLDERS_PATIENCES = 5.0
 """By how many times the patience programs that hold KV go before others."""
 WORTH_OF_COMPANY = 0.1
@@ -58,7 +59,6 @@ class WeftPolicy(SchedulingPolicy):
     pauses = True
     holders_pass = True
     demotes = True
-    values_last_s = 0.5
 
     def __init__(
         self,
@@ -81,6 +81,8 @@ class WeftPolicy(SchedulingPolicy):
                 remedy="Give parts of one; restoring needs some, or calls may wait for ever.",
             )
         self.patience_s = patience_s
+        self._every_s = max(SHORTEST_RECHECK_S, patience_s / CHECKS_PER_PATIENCE)
+        self.values_last_s = 2 * self._every_s
         self._headroom_share = headroom_share
         self._worth_of_company = worth_of_company
         self._shares = FairShares(max_lag_s=patience_s / 2)
@@ -157,7 +159,7 @@ class WeftPolicy(SchedulingPolicy):
     def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
         if now_s < self._recheck_s:
             return ()
-        self._recheck_s = now_s + RECHECK_S
+        self._recheck_s = now_s + self._every_s
         return [name for name, replica in ledger.replicas.items() if replica.idle]
 
     def wake_s(self, ledger: Ledger, now_s: float) -> float:
@@ -185,7 +187,7 @@ class WeftPolicy(SchedulingPolicy):
             self._lost.add(program.program)
         if _is_awaited(program):
             back_s = ledger.returns_in_s(program, now_s) - 2 * self._restore_s(program)
-            due_s = now_s + max(RECHECK_S, back_s)
+            due_s = now_s + max(self._every_s, back_s)
             self._return_s[program.program] = due_s
             heapq.heappush(self._returns, (due_s, program.program))
 
@@ -197,12 +199,14 @@ class WeftPolicy(SchedulingPolicy):
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.
 
-        n calls make n tokens in tick_s + n * decode_s; this is the relative growth from n to
-        n + 1, infinite for an engine that runs nothing.
+        n calls make n tokens in tick_s + n * decode_s, with contexts as long as those that are held;
+        this is the relative growth from n to n + 1, infinite for an engine that runs nothing.
         """
-        tick_s, decode_s, num = self.costs.tick_s, self.costs.decode_s, replica.num_running
+        tick_s, num = self.costs.tick_s, replica.num_running
         if not num:
             return float("inf")
+        mean_tokens = replica.used_tokens / len(replica.residents)
+        decode_s = self.costs.decode_s + self.costs.read_s * mean_tokens
         return tick_s / (num * (tick_s + (num + 1) * decode_s)) if tick_s else 0.0
 
     def _return_cost_s(self, program: ProgramAccount) -> float:

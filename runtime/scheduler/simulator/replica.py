@@ -75,7 +75,7 @@ class SimulatedReplica:
 
     def _tick_s(self) -> float:
         costs, num = self._costs, len(self._ends)
-        return costs.tick_s + num * costs.decode_s + costs.context_s * self._context_tokens
+        return costs.tick_s + num * costs.decode_s + costs.read_s * self._context_tokens
 
     def _end_prompt(self) -> list[str]:
         if self._prompt_left_s > EPSILON_S:

@@ -32,7 +32,8 @@ class TimedEngine(ScriptedEngine):
         await asyncio.sleep(0)
         if is_first:
             together, self._decoding = self._decoding, []
-            tick_s = self._costs.tick_s + len(together) * self._costs.decode_s
+            near_s = self._costs.decode_s + self._costs.read_s * (len(request.prompt) - 16)
+            tick_s = self._costs.tick_s + len(together) * near_s
             self._clock.advance(num_decoded * tick_s)
             for one in together:
                 one.set()
@@ -42,10 +43,11 @@ class TimedEngine(ScriptedEngine):
 
 async def test_costs_are_found_again() -> None:
     clock = ManualClock()
-    costs = Costs(tick_s=3e-3, decode_s=2e-4, prefill_s=4e-5, context_s=1e-8)
+    costs = Costs(tick_s=3e-3, decode_s=2e-4, prefill_s=4e-5, context_s=1e-8, read_s=3e-7)
     found = await measure_costs(TimedEngine(costs, clock), clock=clock.now)
     assert found.tick_s == pytest.approx(3e-3)
     assert found.decode_s == pytest.approx(2e-4)
     assert found.prefill_s == pytest.approx(4e-5)
     assert found.context_s == pytest.approx(1e-8)
+    assert found.read_s == pytest.approx(3e-7)
     assert found.load_s == found.spill_s == 5e-6

@@ -76,12 +76,12 @@ class _Probe:
         return max(0.0, many_s - await self.timed(num_prompt, 1, together)) / NUM_DECODED
 
     async def _generate(self, prompt: tuple[int, ...], num_tokens: int) -> None:
+        seed = self._rng.getrandbits(32)
+        sampling = Sampling(max_tokens=num_tokens, ignore_eos=True, seed=seed)
         request = Request(
             request_id=f"{self._name}-{next(self._ids)}",
             prompt=prompt,
-            sampling=Sampling(
-                max_tokens=num_tokens, ignore_eos=True, seed=self._rng.getrandbits(32)
-            ),
+            sampling=sampling,
             stream_every=0,
         )
         async for _ in self._engine.submit(request):

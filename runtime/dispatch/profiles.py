@@ -18,7 +18,7 @@ UNKNOWN_TOKENS = 256
 
 class Left(NamedTuple):
     steps: int
-    """Calls still to come, the next one included."""
+    """Calls still to come, the next one included: at least one."""
     seconds: float
     """Of service and tools, not of waiting."""
 
@@ -48,9 +48,12 @@ class Profiles:
         return expected if limit is None else min(expected, limit)
 
     def left(self, path: str, num_answered: int) -> Left | None:
-        """After so many answers: the mean over earlier Runs that came further, None without any."""
+        """After so many answers, with one more call asked: the mean over earlier Runs that made as
+        many calls, None without any."""
         profile = self._profiles.get(path)
-        runs = [] if profile is None else [run for run in profile.runs if len(run) > num_answered]
+        runs = (
+            [] if profile is None else [run for run in profile.runs if len(run) > num_answered + 1]
+        )
         if not runs:
             return None
         done = (run[num_answered - 1] if num_answered else 0.0 for run in runs)

@@ -86,9 +86,9 @@ class WeftPolicy(SchedulingPolicy):
         self._headroom_share = headroom_share
         self._worth_of_company = worth_of_company
         self._shares = FairShares(max_lag_s=patience_s / 2)
-        self._credit = RestoreCredit(share=restoring_share)
-        self._lost: set[str] = set()
-        """Programs whose KV was given up and is nowhere yet."""
+        self._credit = RestoreCredit(share=restoring_share, most_s=patience_s / 30)
+        self._homes: dict[str, str] = {}
+        """On which replica the programs are, or were demoted, whose KV is somewhere."""
         self._recheck_s = float("-inf")
         self._returns: list[tuple[float, str]] = []
         """When to restore the KV of which programs; only the last time of each counts."""
@@ -100,14 +100,17 @@ class WeftPolicy(SchedulingPolicy):
                 self._shares.asked(ledger.calls[fact.call], self._call_s(ledger.calls[fact.call]))
             case Dispatch():
                 self._shares.dispatched(ledger.calls[fact.call])
-                self._pay(ledger.programs[fact.program], fact)
+                self._homes[fact.program] = fact.replica
             case Prefetch():
-                self._pay(ledger.programs[fact.program], fact)
-            case Demote() | Pause() | Evict() | KvLost():
-                self._give_up(ledger.programs[fact.program], ledger, fact.at_s)
+                self._homes[fact.program] = fact.replica
+            case Demote():
+                self._await(ledger.programs[fact.program], ledger, fact.at_s)
+            case Pause() | Evict() | KvLost():
+                self._pay(ledger.programs[fact.program], fact.at_s)
+                self._await(ledger.programs[fact.program], ledger, fact.at_s)
             case ProgramEnded():
                 self._shares.ended(fact.program)
-                self._lost.discard(fact.program)
+                self._homes.pop(fact.program, None)
                 self._return_s.pop(fact.program, None)
             case _:
                 pass
@@ -181,26 +184,26 @@ class WeftPolicy(SchedulingPolicy):
     def prefetch_s(self, now_s: float) -> float:
         return self._returns[0][0] if self._returns else float("inf")
 
-    def _give_up(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
+    def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
         """Its KV is not in the pool any more; take note of when to restore it."""
-        if program.spilled_to is None:
-            self._lost.add(program.program)
         if _is_awaited(program):
             back_s = ledger.returns_in_s(program, now_s) - 2 * self._restore_s(program)
             due_s = now_s + max(self._every_s, back_s)
             self._return_s[program.program] = due_s
             heapq.heappush(self._returns, (due_s, program.program))
 
-    def _pay(self, program: ProgramAccount, fact: Dispatch | Prefetch) -> None:
-        if program.program in self._lost:
-            self._lost.discard(program.program)
-            self._credit.pay(fact.replica, self._restore_s(program), fact.at_s)
+    def _pay(self, program: ProgramAccount, now_s: float) -> None:
+        """For what must be computed again: at once, or others would be given up on the same
+        credit until it returns."""
+        home = self._homes.pop(program.program, None)
+        if home is not None and not _is_done(program):
+            self._credit.pay(home, self._restore_s(program), now_s)
 
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.
 
-        n calls make n tokens in tick_s + n * decode_s, with contexts as long as those that are held;
-        this is the relative growth from n to n + 1, infinite for an engine that runs nothing.
+        n calls make n tokens in tick_s + n * decode_s, with contexts of the mean length held; this
+        is the relative growth from n to n + 1, infinite for an engine that runs nothing.
         """
         tick_s, num = self.costs.tick_s, replica.num_running
         if not num:

@@ -56,7 +56,17 @@ async def task(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-TOOLS = {one.name: one for one in (file, shell, task)}
+@tool
+async def sql(seconds: float) -> None:
+    """Ask a database.
+
+    Args:
+        seconds: How long that takes.
+    """
+    await asyncio.sleep(seconds)
+
+
+TOOLS = {one.name: one for one in (file, shell, task, sql)}
 
 
 @program

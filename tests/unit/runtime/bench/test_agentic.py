@@ -24,7 +24,7 @@ from weft.runtime.bench.deadlines import SLACK, measure_deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
-from weft.runtime.scheduler.simulator import AgentWorkload
+from weft.runtime.scheduler.simulator import AgentWorkload, SqlWorkload
 
 RATES = {OURS: 30, SPILLING: 60, "fcfs": 10, "ttl": 15, "pause": 5, "plain": 12, "cap": 20}
 
@@ -183,10 +183,11 @@ def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
         assert sum(found["steps"].values()) > 0
         assert found["first_token_s"]
         assert found["num_prompt_tokens"] > 0
+    queries = SqlWorkload(num_programs=3, programs_per_s=1.0, slack_s=1.0, scale=0.002).draw(0)
     found = operations["hurry"](
         policy="weft",
         options={"patience_s": 0.1},
-        scripts=scripts[:3],
+        scripts=[script.to_json() for script in as_scripts(queries)],
         arrives_s=[0.0, 0.01, 0.02],
         spans_s=[60.0, 60.0, 1e-9],
         max_running=2,

@@ -36,7 +36,8 @@ def measure_deadlines(
     num_rounds: int,
     num_programs: int = NUM_PROGRAMS,
 ) -> None:
-    """Text-to-SQL queries in stages, which arrive whoever is still there.
+    """Text-to-SQL queries in stages, which arrive whoever is still there, and are given up at twice
+    their span.
 
     The rate of arrivals is the one at which fcfs was seen to meet the deadlines of about half;
     then all take turns at it, with other queries in every round. ``deadline_gain`` is how many

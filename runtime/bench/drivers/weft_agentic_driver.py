@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,6 +22,8 @@ from weft.runtime.scheduler import Costs, make_policy
 
 __all__ = ["open_driver"]
 
+LATE_SPANS = 2.0
+"""After so many spans a program with a deadline is given up."""
 PLAIN = "plain"
 """No scheduler: Requests go to the engine as they come."""
 BLOCK_SIZE = 16
@@ -188,7 +191,8 @@ class _Weft:
         spans_s: Sequence[float],
         max_running: int,
     ) -> dict[str, Any]:
-        """Serve programs that arrive at their times; how many ended within their spans."""
+        """Serve programs that arrive at their times, and give up who is far too late; how many
+        ended within their spans."""
         made = [AgentScript.from_json(script) for script in scripts]
         config = replace(self._config, max_running=max_running)
         times = list(zip(made, arrives_s, spans_s, strict=True))
@@ -211,9 +215,10 @@ class _Weft:
             run = await Run.start(
                 agent, script, [].append, engine=engine, tenant=script.tenant, deadline_s=span_s
             )
-            async with run:
-                await run.result()
-            return time.perf_counter() <= until_s
+            with suppress(TimeoutError):
+                async with run, asyncio.timeout(LATE_SPANS * span_s):
+                    await run.result()
+            return run.status == "finished" and time.perf_counter() <= until_s
 
         try:
             in_time = await asyncio.gather(*(serve(*one) for one in times))

@@ -189,7 +189,7 @@ def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
         options={"patience_s": 0.1},
         scripts=[script.to_json() for script in as_scripts(queries)],
         arrives_s=[0.0, 0.01, 0.02],
-        spans_s=[60.0, 60.0, 1e-9],
+        spans_s=[60.0, 60.0, 1e-3],
         max_running=2,
     )
     assert found["num_in_time"] == 2

@@ -147,7 +147,8 @@ class Book:
         self._tell_left(program)
         expected, now_s = self._expected(program, request), self._dispatcher.now()
         name, run_id, num_new = request.request_id, program.start.run_id, program.num_new(context)
-        asked = CallAsked(now_s, run_id, name, len(context), num_new, expected)
+        num_tokens = max(len(context), program.prefix_tokens)
+        asked = CallAsked(now_s, run_id, name, num_tokens, num_new, expected)
         return OpenCall(
             call=name,
             program=program,
@@ -183,8 +184,8 @@ class Book:
         program.work_s.append(program.worked_s(now_s))
         self._profiles.answered(program.start.path, call.num_output / num_sequences)
         if self._is_open(call):
-            kept = CallAnswered(now_s, call.call, call.num_output, len(context))
-            self._dispatcher.tell(kept)
+            num_kept = max(len(context), program.prefix_tokens)
+            self._dispatcher.tell(CallAnswered(now_s, call.call, call.num_output, num_kept))
         self._leave(call)
 
     def cancelled(self, call: OpenCall) -> None:
@@ -208,6 +209,7 @@ class Book:
         program.has_arrived = True
         start, now_s = program.start, self._dispatcher.now()
         prefix = self._prefixes.share(start.tenant, start.path, context)
+        program.prefix_tokens = prefix.num_tokens
         until_s = None if start.deadline_s is None else program.began_s + start.deadline_s
         self._dispatcher.tell(
             ProgramArrived(

@@ -22,6 +22,8 @@ class OpenProgram:
         self.began_s = now_s
         self.has_arrived = False
         """The scheduler knows it: from its first call on."""
+        self.prefix_tokens = 0
+        """What it is taken to share with others: every context counts as having as much."""
         self.waited_s = 0.0
         """Of its calls, in the line."""
         self.work_s: list[float] = []

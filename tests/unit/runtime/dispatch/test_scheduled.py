@@ -218,6 +218,18 @@ async def test_runs_of_a_program_share_what_they_begin_with() -> None:
     assert sizes == [0, len(head), len(head)]
 
 
+async def test_later_prompts_may_be_shorter_than_what_runs_begin_with() -> None:
+    @program
+    async def ask_and_judge() -> str:
+        await gen("long instructions that all runs share: " * 3, is_raw=True, max_tokens=4)
+        return await gen("judge", is_raw=True, max_tokens=5)
+
+    engine = ScheduledEngine(ScriptedEngine())
+    for _ in range(3):
+        assert await (await Run.start(ask_and_judge, engine=engine)).result() == "judge"
+    engine.scheduler.ledger.check()
+
+
 async def test_a_call_is_new_from_where_it_differs_from_earlier_ones() -> None:
     log: list[Entry] = []
 

@@ -303,3 +303,20 @@ def test_weft_puts_a_deadline_that_can_be_met_first_and_a_lost_one_not() -> None
         story.answer(float(now_s), call)
         order += story.decide(float(now_s))
     assert order == ["run b1 on r", "run a1 on r", "run c1 on r"]
+
+
+def test_weft_pays_for_a_restore_when_it_gives_kv_up() -> None:
+    """Else a second call that lost patience broke in on the credit of the first."""
+    story = Story(WeftPolicy(COSTS, patience_s=5.0), capacity=900)
+    story.learn_tool("shell", 0.5, 0.5, 0.5, 0.5)
+    for program in "ab":
+        story.arrive(0.0, program, 400)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    for program in "cd":
+        story.arrive(1.0, program, 400)
+    assert story.decide(1.0) == []
+    assert story.decide(7.0) == ["pause a", "run c1 on r"]
+    story.answer(7.1, "c1", tool="shell")
+    assert story.decide(7.1) == []
+    assert story.decide(12.0) == ["pause c", "run d1 on r"]

@@ -34,8 +34,8 @@ MAX_RUNNING = 256
 TOKEN_SCALE = 1 / 14
 """Published contexts of some 30,000 tokens come to some 2,000."""
 TIME_SCALE = 1 / 330
-"""The model is about as much faster than those that the traces were taken with: so tools take as
-large a part of a step as there, about a third where nothing waits."""
+"""Of tools, and of all times that policies are given: the model is that much faster, roughly, than
+those that the traces were taken with."""
 OBJECTIVE_S = 30.0 * TIME_SCALE
 """To the first token."""
 PATIENCE_S = 30.0 * TIME_SCALE

@@ -74,7 +74,7 @@ class OpenCall:
         """Its program is nothing but this call."""
         self.is_dispatched = False
         self.is_prefilled = False
-        self.said: tuple[int, ...] = ()
+        self.said: list[int] = []
         """By the first sequence."""
         self.num_output = 0
         """Tokens of all sequences."""
@@ -179,7 +179,7 @@ class Book:
     def answered(self, call: OpenCall, num_sequences: int = 1) -> None:
         """Every sequence of a call came to its own end."""
         program, now_s = call.program, self._dispatcher.now()
-        context = call.context + call.said
+        context = (*call.context, *call.said)
         program.keep(context)
         program.work_s.append(program.worked_s(now_s))
         self._profiles.answered(program.start.path, call.num_output / num_sequences)

@@ -77,11 +77,7 @@ class EmbeddedEngine:
             num_blocks, config.block_size, runner.layers, runner.kv_dtype, runner.device
         )
         self._spill = _open_spill(runner, config, self._kv)
-        self._tree = RadixTree(
-            self._pool,
-            priority=released_first,
-            on_give_up=None if self._spill is None else self._spill.save,
-        )
+        self._tree = _open_tree(self._pool, self._spill)
         memory = SequenceMemory(
             self._pool,
             self._tree,
@@ -249,6 +245,12 @@ class EmbeddedEngine:
             self._open_ids.discard(request_id)
             if not job.is_done:
                 self._inbox.post(Cancel(request_id, None))
+
+
+def _open_tree(pool: BlockPool, spill: Spill | None) -> RadixTree:
+    """The prefix index; what leaves it may be wanted outside the pool."""
+    on_give_up = None if spill is None else spill.save
+    return RadixTree(pool, priority=released_first, on_give_up=on_give_up)
 
 
 def _open_spill(runner: ModelRunner, config: EngineConfig, kv: KVStore) -> Spill | None:

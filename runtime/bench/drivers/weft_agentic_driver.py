@@ -12,7 +12,7 @@ from typing import Any
 from weft.programs.context import context
 from weft.programs.entry import program
 from weft.programs.generate import gen
-from weft.programs.toolstep import tool
+from weft.programs.toolstep import ToolStep, tool
 from weft.runtime.bench.agent_script import LETTERS, AgentScript, text_of
 from weft.runtime.dispatch import ScheduledEngine, measure_costs
 from weft.runtime.engine import Engine, EngineConfig, open_engine
@@ -29,47 +29,16 @@ PLAIN = "plain"
 BLOCK_SIZE = 16
 
 
-@tool
-async def file(seconds: float) -> None:
-    """Read or write a file.
+def _waiting(name: str) -> ToolStep[[float], None]:
+    """A tool that takes as long as it is told."""
 
-    Args:
-        seconds: How long that takes.
-    """
-    await asyncio.sleep(seconds)
+    async def wait(seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
-
-@tool
-async def shell(seconds: float) -> None:
-    """Run a command.
-
-    Args:
-        seconds: How long that takes.
-    """
-    await asyncio.sleep(seconds)
+    return tool(name=name, description="Take some time.", timeout_s=None)(wait)
 
 
-@tool(timeout_s=None)
-async def task(seconds: float) -> None:
-    """Let a sub-agent work.
-
-    Args:
-        seconds: How long that takes.
-    """
-    await asyncio.sleep(seconds)
-
-
-@tool
-async def sql(seconds: float) -> None:
-    """Ask a database.
-
-    Args:
-        seconds: How long that takes.
-    """
-    await asyncio.sleep(seconds)
-
-
-TOOLS = {one.name: one for one in (file, shell, task, sql)}
+TOOLS = {name: _waiting(name) for name in ("file", "shell", "task", "sql")}
 
 
 @program

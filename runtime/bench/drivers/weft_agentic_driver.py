@@ -182,7 +182,12 @@ class _Weft:
             await asyncio.sleep(max(0.0, began_s + arrives_s - time.perf_counter()))
             until_s = time.perf_counter() + span_s
             run = await Run.start(
-                agent, script, [].append, engine=engine, tenant=script.tenant, deadline_s=span_s
+                agent,
+                script,
+                list[float]().append,
+                engine=engine,
+                tenant=script.tenant,
+                deadline_s=span_s,
             )
             with suppress(TimeoutError):
                 async with run, asyncio.timeout(LATE_SPANS * span_s):

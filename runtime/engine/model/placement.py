@@ -67,13 +67,10 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices itself rather than in emulation."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch has no public question for this, nor for the next.
-    has_avx = bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
-    return has_avx or has_matrix_unit(device)
-
-
-def has_matrix_unit(device: torch.device) -> bool:
-    """Whether the processor multiplies whole tiles of bfloat16 (AMX), which torch makes use of."""
-    return device.type == "cpu" and bool(
+    if device.type != "cpu":
+        return False
+    # torch has no public question for these.
+    has_vectors = bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
+    return has_vectors or bool(
         torch.cpu._is_amx_tile_supported()  # pyright: ignore[reportPrivateUsage]
     )

@@ -27,7 +27,6 @@ from weft.runtime.engine.model.placement import (
     choose_device,
     choose_dtype,
     choose_kv_dtype,
-    has_matrix_unit,
     wants_int8,
 )
 from weft.runtime.engine.model.torch_decoder import TorchDecoder
@@ -81,7 +80,7 @@ class ModelRunner:
         self.info = info
         self.kv_dtype = choose_kv_dtype(kv_dtype, self.dtype)
         int8_parts = _int8_parts(weights, kv_dtype)
-        self.path = path or best_path(config, family, self.dtype, self.device, int8_parts)
+        self.path = path or best_path(config, family, self.device, int8_parts)
         self.is_deterministic = is_deterministic or self.path == "native"
         self._decoder: _Decoder
         if self.path == "native":
@@ -153,7 +152,7 @@ class ModelRunner:
             compute = choose_dtype(dtype, info.dtype, place)
             config = cast(DecoderConfig, checkpoint.config)
             int8_parts = _int8_parts(weights, kv_dtype)
-            path = path or best_path(config, checkpoint.family, compute, place, int8_parts)
+            path = path or best_path(config, checkpoint.family, place, int8_parts)
             # The kernels take bfloat16 as it is, whatever they compute in.
             is_narrow = path == "native" and info.dtype == "bfloat16"
             if is_narrow and dtype == "auto" and has_fast_bfloat16():
@@ -199,7 +198,6 @@ class ModelRunner:
 def best_path(
     config: DecoderConfig,
     family: Family,
-    dtype: torch.dtype,
     device: torch.device,
     int8_parts: str = "",
 ) -> ComputePath:
@@ -212,8 +210,7 @@ def best_path(
     reason = why_not_native(config, family, device)
     if int8_parts and reason:
         raise _no_int8(int8_parts, reason)
-    is_faster_by_torch = dtype == torch.bfloat16 and has_matrix_unit(device)
-    if reason or (is_faster_by_torch and not int8_parts):
+    if reason:
         return "fused"
     try:
         load_kernels()

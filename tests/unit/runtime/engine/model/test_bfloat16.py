@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,19 +81,19 @@ def test_the_engine_computes_in_it_where_that_is_faster(
     narrow_model("qwen3-wide", 2).save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
     monkeypatch.setattr(placement, "has_bfloat16", never)
-    monkeypatch.setattr(runner_module, "has_matrix_unit", never)
     monkeypatch.setattr(runner_module, "has_fast_bfloat16", lambda: is_fast)
     runner = ModelRunner.load(tmp_path, device="cpu")
     assert runner.path == "native"
     assert runner.dtype == (torch.bfloat16 if is_fast else torch.float32)
 
 
-def test_a_matrix_unit_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "has_matrix_unit", always)
-    narrow = ModelRunner.load(narrow_model("llama", 0), device="cpu")
-    assert narrow.path == "fused"
-    wide = ModelRunner.load(random_model(config_of("llama"), 0), device="cpu")
-    assert wide.path == "native"
+@pytest.mark.parametrize("has_units", [never, always])
+def test_weights_in_it_take_the_kernels_whatever_units_the_processor_has(
+    monkeypatch: pytest.MonkeyPatch, has_units: Callable[[torch.device], bool]
+) -> None:
+    monkeypatch.setattr(placement, "has_bfloat16", has_units)
+    runner = ModelRunner.load(narrow_model("llama", 0), device="cpu")
+    assert runner.path == "native" and runner.sees_branches
 
 
 def test_the_kernels_know_the_processor() -> None:

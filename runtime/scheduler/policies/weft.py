@@ -25,10 +25,12 @@ HOLDERS_PATIENCES = 5.0
 """By how many times the patience programs that hold KV go before others."""
 WORTH_OF_COMPANY = 0.1
 """Of what one more call in the batch wins at once: what it is worth, as it would win it later."""
-RESTORING_SHARE = 0.1
+RESTORING_SHARE = 0.05
 """Of a replica's time: what calls that lost patience may cost others."""
-HEADROOM_SHARE = 0.03
+HEADROOM_SHARE = 0.2
 """Of a replica: what programs that come in leave free for those inside to grow."""
+HEADROOM_BESIDE_SPILL = 0.2
+"""Of that headroom, where KV may be kept outside the pool, so that to lack room costs little."""
 
 
 class WeftPolicy(SchedulingPolicy):
@@ -41,12 +43,14 @@ class WeftPolicy(SchedulingPolicy):
     before the latest start, before those who hold KV. As all these are bounded and time is not,
     everything ages.
 
-    KV of an idle program is protected as long as having it again would cost the engine more than
-    one more call in the batch is worth until the program returns; that is nothing where nothing
-    runs, so no engine idles. Programs that come in leave some room for those inside to grow. A
-    call that has waited for ``patience_s`` is given idle KV that is protected too, but no more of
-    it than a tenth of the engine's time restores: else all would restore and none get on. Room is
-    kept for it meanwhile.
+    From a program that comes in, KV of an idle program is protected as long as having it again
+    would cost the engine more than one more call in the batch is worth until the program returns;
+    that is nothing where nothing runs, so no engine idles. Programs that come in leave some room
+    for those inside to grow. These are given all idle KV there but that of programs which wait
+    themselves and come before them: else all could be inside, and none have room to go on. A call
+    that has waited for ``patience_s`` is given KV that is protected too, but no more of it than a
+    twentieth of the engine's time restores: else all would restore and none get on. Room is kept
+    for it meanwhile.
 
     Who gives up KV is who wins least by it: cost to have it again, times the chance to need it per
     second of holding it, per token. Where KV can be kept outside the pool it is demoted, which
@@ -104,6 +108,7 @@ class WeftPolicy(SchedulingPolicy):
             case Prefetch():
                 self._homes[fact.program] = fact.replica
             case Demote():
+                self._pay(ledger.programs[fact.program], fact.at_s)
                 self._await(ledger.programs[fact.program], ledger, fact.at_s)
             case Pause() | Evict() | KvLost():
                 self._pay(ledger.programs[fact.program], fact.at_s)
@@ -116,26 +121,18 @@ class WeftPolicy(SchedulingPolicy):
                 pass
 
     def place(self, call: CallAccount, ledger: Ledger, now_s: float) -> Place:
-        program = call.program
-        at_s = call.asked_s - self.patience_s * program.priority + self._shares.lag_s(call)
-        at_s += min(program.seconds_left or 0.0, self.patience_s / 2)
-        if program.home is not None:
-            at_s -= HOLDERS_PATIENCES * self.patience_s
-        if program.deadline_s is None:
-            return Place((at_s,))
-        path_s = max(program.seconds_left or 0.0, self._call_s(call))
-        latest_s = program.deadline_s - path_s
-        if now_s >= latest_s:
-            return Place((at_s,))
-        pulled_s = latest_s - (HOLDERS_PATIENCES + 1) * self.patience_s
-        return Place((min(at_s, pulled_s),), latest_s)
+        return self._place(call, now_s)
 
     def defers(self, call: CallAccount, replica: ReplicaAccount, now_s: float) -> bool:
         prefix = replica.prefixes.get(call.program.prefix)
         return prefix is not None and prefix.warmed_by is not None
 
     def headroom_tokens(self, replica: ReplicaAccount) -> int:
-        return int(self._headroom_share * replica.capacity_tokens) if replica.num_running else 0
+        if not replica.num_running:
+            return 0
+        share = self._headroom_share
+        share *= HEADROOM_BESIDE_SPILL if replica.spill_capacity_tokens else 1.0
+        return int(share * replica.capacity_tokens)
 
     def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
         if _is_done(program):
@@ -154,6 +151,9 @@ class WeftPolicy(SchedulingPolicy):
     ) -> bool:
         home = program.home
         assert home is not None
+        if call.program.home is home:
+            key = self._place(call, now_s).key
+            return any(self._place(one, now_s).key < key for one in program.waiting.values())
         has_waited = now_s - call.asked_s >= self.patience_s
         if has_waited and self._credit.is_left(home.replica, now_s):
             return False
@@ -184,6 +184,21 @@ class WeftPolicy(SchedulingPolicy):
     def prefetch_s(self, now_s: float) -> float:
         return self._returns[0][0] if self._returns else float("inf")
 
+    def _place(self, call: CallAccount, now_s: float) -> Place:
+        program = call.program
+        at_s = call.asked_s - self.patience_s * program.priority + self._shares.lag_s(call)
+        at_s += min(program.seconds_left or 0.0, self.patience_s / 2)
+        if program.home is not None:
+            at_s -= HOLDERS_PATIENCES * self.patience_s
+        if program.deadline_s is None:
+            return Place((at_s,))
+        path_s = max(program.seconds_left or 0.0, self._call_s(call))
+        latest_s = program.deadline_s - path_s
+        if now_s >= latest_s:
+            return Place((at_s,))
+        pulled_s = latest_s - (HOLDERS_PATIENCES + 1) * self.patience_s
+        return Place((min(at_s, pulled_s),), latest_s)
+
     def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
         """Its KV is not in the pool any more; take note of when to restore it."""
         if _is_awaited(program):
@@ -196,8 +211,13 @@ class WeftPolicy(SchedulingPolicy):
         """For what must be computed again: at once, or others would be given up on the same
         credit until it returns."""
         home = self._homes.pop(program.program, None)
-        if home is not None and not _is_done(program):
-            self._credit.pay(home, self._restore_s(program), now_s)
+        if home is None or _is_done(program):
+            return
+        restore_s = self._restore_s(program)
+        if program.spilled_tokens:
+            copies_s = (self.costs.spill_s + self.costs.load_s) * program.spilled_tokens
+            restore_s = min(restore_s, copies_s)
+        self._credit.pay(home, restore_s, now_s)
 
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.runtime.scheduler.story import COSTS, Story
@@ -196,9 +198,14 @@ def test_deadline_runs_the_most_urgent_first() -> None:
     assert story.decide(2.0) == ["run a1 on r"]
 
 
+def filling_weft(*, patience_s: float = 30.0) -> WeftPolicy:
+    """Leaves little room for growth, so that small stories fill their replica."""
+    return WeftPolicy(COSTS, patience_s=patience_s, restoring_share=0.1, headroom_share=0.03)
+
+
 def weft_story(*, tool_s: float) -> Story:
     """a is in a tool; b is served; c needs a's room."""
-    story = Story("weft")
+    story = Story(filling_weft())
     story.learn_tool("shell", *[tool_s] * 4)
     story.arrive(0.0, "a", 400)
     story.arrive(0.0, "b", 400)
@@ -222,7 +229,7 @@ def test_weft_keeps_the_kv_of_a_tool_that_returns_soon_and_lets_small_calls_pass
 
 
 def test_weft_keeps_room_for_who_has_lost_patience() -> None:
-    story = Story(WeftPolicy(COSTS, patience_s=5.0))
+    story = Story(filling_weft(patience_s=5.0))
     story.arrive(0.0, "a", 600)
     assert story.decide(0.0) == ["run a1 on r"]
     story.arrive(0.5, "b", 600)
@@ -268,6 +275,34 @@ def test_weft_gives_up_first_who_has_no_more_to_do() -> None:
     assert story.decide(1.0) == ["pause b", "run c1 on r"]
 
 
+def test_weft_leaves_room_for_those_inside_to_grow_and_less_where_kv_can_be_kept_outside() -> None:
+    for spill, expected in ((0, []), (5000, ["run b1 on r"])):
+        story = Story("weft", spill=spill)
+        story.arrive(0.0, "a", 500)
+        story.arrive(0.0, "b", 400)
+        assert story.decide(0.0) == ["run a1 on r", *expected]
+
+
+def growing_story(*, waits: str) -> Story:
+    """a, b and c hold all; then two of them ask, ``waits`` first, and both need more room."""
+    story = Story(WeftPolicy(COSTS, headroom_share=0.0))
+    for program in "abc":
+        story.arrive(0.0, program, 320)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r", "run c1 on r"]
+    story.answer(1.0, "a1")
+    story.answer(1.0, "b1")
+    other = "b" if waits == "a" else "a"
+    story.ask(1.1, f"{waits}2", 360, 30)
+    story.ask(1.2, f"{other}2", 360, 30)
+    return story
+
+
+@pytest.mark.parametrize(("first", "last"), ["ab", "ba"])
+def test_weft_gives_who_is_inside_the_room_of_who_waits_behind(first: str, last: str) -> None:
+    """Else all are inside, and each waits for the others' room."""
+    assert growing_story(waits=first).decide(1.2) == [f"pause {last}", f"run {first}2 on r"]
+
+
 def test_weft_restores_kv_before_a_tool_returns_where_there_is_room() -> None:
     story = weft_story(tool_s=8.0)
     assert story.decide(1.0) == ["pause a", "run c1 on r"]
@@ -305,9 +340,12 @@ def test_weft_puts_a_deadline_that_can_be_met_first_and_a_lost_one_not() -> None
     assert order == ["run b1 on r", "run a1 on r", "run c1 on r"]
 
 
-def test_weft_pays_for_a_restore_when_it_gives_kv_up() -> None:
+@pytest.mark.parametrize(("spill", "verb"), [(0, "pause"), (5000, "demote")])
+def test_weft_pays_for_a_restore_when_it_gives_kv_up(spill: int, verb: str) -> None:
     """Else a second call that lost patience broke in on the credit of the first."""
-    story = Story(WeftPolicy(COSTS, patience_s=5.0), capacity=900)
+    costs = replace(COSTS, spill_s=1e-3, load_s=1e-3)
+    policy = WeftPolicy(costs, patience_s=5.0, restoring_share=0.1, headroom_share=0.03)
+    story = Story(policy, capacity=900, spill=spill)
     story.learn_tool("shell", 0.5, 0.5, 0.5, 0.5)
     for program in "ab":
         story.arrive(0.0, program, 400)
@@ -316,7 +354,7 @@ def test_weft_pays_for_a_restore_when_it_gives_kv_up() -> None:
     for program in "cd":
         story.arrive(1.0, program, 400)
     assert story.decide(1.0) == []
-    assert story.decide(7.0) == ["pause a", "run c1 on r"]
+    assert story.decide(7.0) == [f"{verb} a", "run c1 on r"]
     story.answer(7.1, "c1", tool="shell")
     assert story.decide(7.1) == []
-    assert story.decide(12.0) == ["pause c", "run d1 on r"]
+    assert story.decide(12.0) == [f"{verb} c", "run d1 on r"]

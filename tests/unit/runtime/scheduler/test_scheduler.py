@@ -27,6 +27,7 @@ from weft.runtime.scheduler import (
     make_policy,
     replay,
 )
+from weft.runtime.scheduler.policies import WeftPolicy
 
 
 @pytest.mark.parametrize("reason", ["ended", "cancelled", "disconnected"])
@@ -71,7 +72,7 @@ def test_branches_side_by_side_are_all_kept_until_one_goes_on_alone() -> None:
 
 
 def test_outputs_beyond_expectation_push_idle_programs_out() -> None:
-    story = Story("weft")
+    story = Story(WeftPolicy(COSTS, headroom_share=0.03))
     story.arrive(0.0, "a", 300)
     story.arrive(0.0, "b", 600)
     story.decide(0.0)

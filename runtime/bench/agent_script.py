@@ -15,6 +15,7 @@ __all__ = [
     "AgentStep",
     "Passage",
     "as_scripts",
+    "in_midst",
     "in_time",
     "mean_context",
     "text_of",
@@ -65,6 +66,31 @@ def in_time(script: Script, scale: float) -> Script:
     """The same program with tools that take ``scale`` times as long."""
     steps = tuple(step._replace(tool_s=step.tool_s * scale) for step in script.steps)
     return replace(script, steps=steps)
+
+
+def in_midst(scripts: Sequence[Script], num_open: int, seed: int) -> list[Script]:
+    """The same programs, but ``num_open`` of them come first as if they had been open for long.
+
+    Who is open at any moment is a program the likelier the more steps it has, and at any of its
+    steps alike: it begins there, and reads what was written before at once.
+    """
+    rng = random.Random(seed)
+    ranked = sorted(
+        range(len(scripts)),
+        key=lambda number: rng.random() ** (1 / len(scripts[number].steps)),
+        reverse=True,
+    )
+    first = dict.fromkeys(ranked[:num_open])
+    later = [script for number, script in enumerate(scripts) if number not in first]
+    return [_from_step(scripts[number], rng) for number in first] + later
+
+
+def _from_step(script: Script, rng: random.Random) -> Script:
+    start = rng.randrange(len(script.steps))
+    before = sum(step.new_tokens + step.output_tokens for step in script.steps[:start])
+    now = script.steps[start]
+    now = now._replace(new_tokens=before + now.new_tokens)
+    return replace(script, steps=(now, *script.steps[start + 1 :]))
 
 
 def as_scripts(scripts: Sequence[Script]) -> list[AgentScript]:

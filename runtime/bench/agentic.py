@@ -7,12 +7,18 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from weft.errors import PeerFailed
-from weft.runtime.bench.agent_script import AgentScript, as_scripts, in_time, mean_context
+from weft.runtime.bench.agent_script import (
+    AgentScript,
+    as_scripts,
+    in_midst,
+    in_time,
+    mean_context,
+)
 from weft.runtime.bench.checkpoint import MINI_LIKE, write_checkpoint
 from weft.runtime.bench.contender import own_environment, vllm_environment
 from weft.runtime.bench.deadlines import measure_deadlines
@@ -20,6 +26,7 @@ from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.runtime.bench.peers import find_peer
+from weft.runtime.dispatch import Work, fit_costs
 from weft.runtime.machine import has_native_bf16
 from weft.runtime.scheduler import Costs, ReplicaSized, Scheduler, make_policy
 from weft.runtime.scheduler.simulator import AgentWorkload, Script, jain_index, simulate
@@ -36,18 +43,22 @@ TOKEN_SCALE = 1 / 14
 TIME_SCALE = 1 / 330
 """Of tools, and of all times that policies are given: the model is that much faster, roughly, than
 those that the traces were taken with."""
+SIMULATED = ("weft", "fcfs")
+"""Arms that the simulator is held against."""
 OBJECTIVE_S = 30.0 * TIME_SCALE
 """To the first token."""
 PATIENCE_S = 30.0 * TIME_SCALE
 SWEEP_S, LONGEST_WAIT_S = 5.0 * TIME_SCALE, 1800.0 * TIME_SCALE
-SECONDS, WARM_S = 8.0, 6.0
+SECONDS, WARM_S = 8.0, 5.0
 NUM_PROGRAMS = 3000
 DEFAULT_ROUNDS = 3
-CAPS = (0.75, 1.0, 1.25, 1.75)
+CAPS = (0.75, 1.0, 1.25)
 """Programs at once, as shares of those whose KV fits."""
 OURS, PLAIN, SPILLING, PEER = "weft", "plain", "weft+tier", "langgraph+vllm"
-SPILL_SHARE = 4
-"""The tier outside the KV pool, in sizes of the pool."""
+ROOMY = "roomy"
+"""fcfs where all KV fits: what no scheduling of this engine can exceed by much."""
+SPILL_SHARE, ROOMY_SHARE = 4, 8
+"""The tier outside the KV pool, and the roomy pool, in sizes of the pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,7 @@ class Arm:
     policy: str
     options: Mapping[str, float]
     spill_tokens: int = 0
+    pools: int = 1
 
     @property
     def kind(self) -> str:
@@ -91,7 +103,7 @@ class Outcome(NamedTuple):
         num_steps = sum(steps.values())
         num_prompt = found.get("num_prompt_tokens", 0)
         num_computed = num_prompt - found.get("num_cached_tokens", 0)
-        num_new = sum(_mean_read(scripts[name]) * num for name, num in steps.items())
+        num_new = found.get("num_new_tokens", 0)
         by_tenant: dict[str, int] = {}
         for name, num in steps.items():
             tenant = scripts[name].tenant
@@ -115,12 +127,15 @@ class Outcome(NamedTuple):
 def bench_agentic(options: BenchOptions) -> Findings:
     """Figures ``vs_best_other_x…``: weft's steps per minute over those of the best other arm of
     ours, by how many times the KV of the open programs is what fits; ``weft_tier_vs_best_other_x…``
-    the same with a tier in host memory, four times the pool. ``vs_vllm_langgraph_x2``: over
-    LangGraph programs on vLLM's server with as much KV. ``p99_wait_vs_fcfs_x2``: of the time to
+    the same with a tier in host memory, four times the pool. ``ceiling_vs_best_other_x…``: of an
+    engine whose pool holds all that is open, from twice what fits on; nothing that schedules
+    programs on a smaller pool can win more than that. ``vs_vllm_langgraph_x2``: over LangGraph
+    programs on vLLM's server with as much KV. ``p99_wait_vs_fcfs_x2``: of the time to
     the first token, below 1 weft is better. ``jain``: fairness over four tenants at x2.
     ``deadline_gain``: see ``measure_deadlines``.
-    ``simulated_x…``: steps per minute of fcfs in the simulator, with costs measured before each
-    round, over those on the engine.
+    ``simulated_weft_x…``, ``simulated_fcfs_x…``: steps per minute in the simulator, of the same
+    programs in the same span of time, over those on the engine; its costs are fitted to what the
+    engine did in the round's other arms.
 
     Programs are shaped by published traces of coding agents, tokens and times scaled to a model of
     4.2M parameters; a closed loop keeps as many open as the level says. A cap counts at the best
@@ -170,19 +185,22 @@ def measure_levels(
     num_rounds = options.num_rounds or DEFAULT_ROUNDS
     for level in levels:
         rounds: list[dict[str, Outcome]] = []
-        simulated: list[float] = []
+        simulated: dict[str, list[float]] = {policy: [] for policy in SIMULATED}
         for number in range(num_rounds):
-            drawn = _draw(options.seed * 1000 + number)
+            seed = options.seed * 1000 + number
+            drawn = _draw(seed)
+            num_open = max(1, round(level * KV_TOKENS / mean_context(as_scripts(drawn))))
+            drawn = in_midst(drawn, num_open, seed)
             scripts = as_scripts(drawn)
-            num_open = max(1, round(level * KV_TOKENS / mean_context(scripts[:500])))
             asked = {
                 "scripts": [script.to_json() for script in scripts],
                 "num_open": num_open,
                 "warm_s": warm_s,
                 "seconds": seconds,
             }
-            arms = arms_for(round(num_open / level))
+            arms = arms_for(round(num_open / level), with_roomy=level >= PEER_LEVEL)
             found: dict[str, Outcome] = {}
+            work: list[Work] = []
             by_name = {script.name: script for script in scripts}
             for arm in arms if number % 2 == 0 else reversed(arms):
                 options.say(f"agentic: {level:g} times what fits, round {number + 1}, {arm.name}")
@@ -191,10 +209,13 @@ def measure_levels(
                     policy=arm.policy,
                     options=dict(arm.options),
                     spill_bytes=arm.spill_tokens * token_bytes,
+                    pools=arm.pools,
                     timeout_s=120.0 + seconds,
                     **asked,
                 )
                 found[arm.name] = Outcome.of(result, by_name)
+                if arm.name not in SIMULATED:
+                    work += [Work(*span) for span in result["work"]]
             if peer is not None and level == PEER_LEVEL:
                 options.say(f"agentic: {level:g} times what fits, round {number + 1}, {PEER}")
                 try:
@@ -204,20 +225,27 @@ def measure_levels(
                     findings.missing.append(f"{PEER}: {error}")
                     peer = None
             rounds.append(found)
-            rate = _simulate(drawn, num_open, Costs(**driver.call("costs")))
-            simulated.append(rate / _rate(found, "fcfs"))
+            costs = fit_costs(work, Costs(**driver.call("costs")))
+            findings.rows.append(
+                {"what": "costs", "level": level, "round": number, **asdict(costs)}
+            )
+            for arm in arms:
+                if arm.name in SIMULATED:
+                    rate = _simulate(arm, drawn, num_open, costs, warm_s, seconds)
+                    simulated[arm.name].append(rate / _rate(found, arm.name))
             _note_rows(findings, level, number, num_open, found)
         _note_level(findings, level, rounds, num_rounds)
-        _note_median(findings, f"simulated_x{level:g}", simulated, num_rounds)
+        for name, ratios in simulated.items():
+            _note_median(findings, f"simulated_{name}_x{level:g}", ratios, num_rounds)
 
 
-def arms_for(num_fitting: int) -> list[Arm]:
+def arms_for(num_fitting: int, *, with_roomy: bool = False) -> list[Arm]:
     """weft, with and without a tier, and the others: as they are published, times scaled."""
     patience = {"patience_s": PATIENCE_S}
     sweeps = {"sweep_s": SWEEP_S, "longest_wait_s": LONGEST_WAIT_S}
     tier = SPILL_SHARE * KV_TOKENS
     caps = sorted({max(1, round(share * num_fitting)) for share in CAPS})
-    return [
+    arms = [
         Arm(name=OURS, policy="weft", options=patience),
         Arm(name=SPILLING, policy="weft", options=patience, spill_tokens=tier),
         Arm(name="fcfs", policy="fcfs", options={}),
@@ -226,6 +254,8 @@ def arms_for(num_fitting: int) -> list[Arm]:
         Arm(name=PLAIN, policy=PLAIN, options={}),
         *(Arm(name=f"cap{cap}", policy="cap", options={"max_programs": cap}) for cap in caps),
     ]
+    roomy = Arm(name=ROOMY, policy="fcfs", options={}, pools=ROOMY_SHARE)
+    return [*arms, roomy] if with_roomy else arms
 
 
 def _draw(seed: int) -> list[Script]:
@@ -242,16 +272,26 @@ def _size(script: Script) -> int:
     return script.prefix_tokens + read
 
 
-def _simulate(drawn: Sequence[Script], num_open: int, costs: Costs) -> float:
-    """Steps per minute of fcfs, in a closed loop as long as it takes ten times the open ones."""
-    replica = ReplicaSized(0.0, "0", KV_TOKENS, MAX_RUNNING)
-    scheduler = Scheduler(make_policy("fcfs", costs))
-    report = simulate(scheduler, drawn[: 10 * num_open], [replica], concurrency=num_open)
+def _simulate(
+    arm: Arm,
+    drawn: Sequence[Script],
+    num_open: int,
+    costs: Costs,
+    warm_s: float,
+    seconds: float,
+) -> float:
+    """Steps per minute in the simulator, of the same programs in the same span of time."""
+    replica = ReplicaSized(0.0, "0", KV_TOKENS, MAX_RUNNING, arm.spill_tokens)
+    scheduler = Scheduler(make_policy(arm.policy, costs, **arm.options))
+    report = simulate(
+        scheduler,
+        drawn,
+        [replica],
+        concurrency=num_open,
+        since_s=warm_s,
+        until_s=warm_s + seconds,
+    )
     return report.steps_per_minute
-
-
-def _mean_read(script: AgentScript) -> float:
-    return statistics.fmean(step.read.num_tokens for step in script.steps)
 
 
 def _note_rows(
@@ -293,6 +333,9 @@ def _note_level(
         f"weft_tier_vs_best_other_{at}",
         [_rate(found, SPILLING) / other for found, other in zip(rounds, best, strict=True)],
     )
+    if ROOMY in rounds[0]:
+        ceilings = [_rate(found, ROOMY) / other for found, other in zip(rounds, best, strict=True)]
+        note(f"ceiling_vs_best_other_{at}", ceilings)
     note(f"steps_per_minute_{at}", [_rate(found, OURS) for found in rounds])
     note(f"p99_wait_vs_fcfs_{at}", [found[OURS].p99_s / found["fcfs"].p99_s for found in rounds])
     if level != PEER_LEVEL:
@@ -316,7 +359,7 @@ def _rate(found: Mapping[str, Outcome], name: str) -> float:
 
 
 def _best_other(found: Mapping[str, Outcome]) -> float:
-    return max(_rate(found, name) for name in found if name not in (OURS, SPILLING, PEER))
+    return max(_rate(found, name) for name in found if name not in (OURS, SPILLING, ROOMY, PEER))
 
 
 def _open_peer(

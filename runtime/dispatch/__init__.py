@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weft.runtime.dispatch.costs import measure_costs
+from weft.runtime.dispatch.fitting import Work, fit_costs
 from weft.runtime.dispatch.scheduled import ScheduledEngine
 from weft.runtime.dispatch.snapshot import (
     DecisionCounts,
@@ -19,5 +20,7 @@ __all__ = [
     "ScheduledEngine",
     "Snapshot",
     "ToolSnapshot",
+    "Work",
+    "fit_costs",
     "measure_costs",
 ]

@@ -17,7 +17,7 @@ from weft.runtime.scheduler import Costs
 __all__ = ["measure_costs"]
 
 SHORT, LONG = 256, 1024
-NEAR = 16
+NEAR, FAR = 16, 528
 NUM_TOGETHER = 8
 NUM_DECODED = 32
 ROUNDS = 3
@@ -30,7 +30,8 @@ NUM_LETTERS = 8
 async def measure_costs(
     engine: Engine, *, seed: int = 0, clock: Callable[[], float] = time.perf_counter
 ) -> Costs:
-    """Time prompts of two lengths, and decodes alone and together; the least of three rounds.
+    """Time prompts of two lengths, and decodes alone, together, and together behind long prompts;
+    the least of three rounds.
 
     What copying KV out of the pool and back takes follows from its size. The engine should serve
     nothing else meanwhile; a few seconds on a small model.
@@ -43,8 +44,9 @@ async def measure_costs(
     long_s = await _least(lambda: probe.timed(long, 1))
     alone_s = await _least(lambda: probe.decode_s(1))
     many_s = await _least(lambda: probe.decode_s(NUM_TOGETHER))
-    far_s = await _least(lambda: probe.decode_s(1, long))
-    read_s = max(0.0, far_s - alone_s) / (long - NEAR)
+    far = max(NEAR + 1, min(FAR, long))
+    far_s = await _least(lambda: probe.decode_s(NUM_TOGETHER, far))
+    read_s = max(0.0, far_s - many_s) / (NUM_TOGETHER * (far - NEAR))
     costs = replace(_fitted(short, long, short_s, long_s, alone_s, many_s), read_s=read_s)
     if not isinstance(engine, KvHolder):
         return costs

@@ -210,6 +210,10 @@ class EmbeddedEngine:
             num_guessed_tokens=loop.speculator.num_guessed,
             num_accepted_tokens=loop.speculator.num_accepted,
             num_forced_tokens=loop.speculator.num_forced,
+            busy_s=loop.busy_s,
+            num_prefilled_tokens=loop.num_prefilled_tokens,
+            num_decoded_tokens=loop.num_decoded_tokens,
+            num_read_tokens=loop.num_read_tokens,
         )
 
     async def close(self) -> None:

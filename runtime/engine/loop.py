@@ -71,7 +71,12 @@ class EngineLoop:
         """Only a letter can change anything: what there is waits for lanes, or for their room."""
         self.stopped_by: EngineError | None = None
         """Why nothing is served any more; ``None`` while the loop runs."""
+        self._clock = clock
+        self.busy_s = 0.0
         self.num_ticks = 0
+        self.num_prefilled_tokens = 0
+        self.num_decoded_tokens = 0
+        self.num_read_tokens = 0
         self.num_prompt_tokens = 0
         self.num_cached_tokens = 0
         self.num_generated_tokens = 0
@@ -98,9 +103,11 @@ class EngineLoop:
     def turn(self) -> None:
         """Take in letters, waiting for one if idle; compute one Tick; deliver."""
         self.receive()
+        begun_s = self._clock()
         if self.planner.has_work:
             self.tick()
         self._desk.deliver(is_last=self.is_idle)
+        self.busy_s += self._clock() - begun_s
 
     def _stop(self, error: EngineError) -> None:
         """Fail what is open, and what was posted while nobody looked any more.
@@ -139,6 +146,7 @@ class EngineLoop:
             assert self.planner.teams, "there is work, yet nothing could be planned"
             return
         self.speculator.begin(plan)
+        self._count(plan)
         draws = self._choose_draws(plan)
         logits_RV = self._forward(plan)
         self._score(plan, logits_RV)
@@ -146,6 +154,15 @@ class EngineLoop:
         num_drawn = self._draw(draws, logits_RV)
         self.speculator.end(plan, num_drawn)
         self.num_ticks += 1
+
+    def _count(self, plan: Plan) -> None:
+        """Keep account of the work that the Tick is."""
+        for sequence, num_tokens, _ in plan.parts:
+            if num_tokens == 1:
+                self.num_decoded_tokens += 1
+                self.num_read_tokens += len(sequence.tokens)
+            else:
+                self.num_prefilled_tokens += num_tokens
 
     def _choose_draws(self, plan: Plan) -> list[Draw]:
         """Sequences with nothing pending after this Tick, and siblings that fork from them."""

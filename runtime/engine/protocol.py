@@ -56,6 +56,14 @@ class EngineStats:
     """Of these, the ones that did."""
     num_forced_tokens: int = 0
     """Generated tokens that a grammar left no choice about: they cost no forward."""
+    busy_s: float = 0.0
+    """Time spent on Ticks."""
+    num_prefilled_tokens: int = 0
+    """Computed for prompts, also again."""
+    num_decoded_tokens: int = 0
+    """Computed one a Tick and sequence."""
+    num_read_tokens: int = 0
+    """Of context, that these looked at."""
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ from weft.programs.entry import program
 from weft.programs.generate import gen
 from weft.programs.toolstep import ToolStep, tool
 from weft.runtime.bench.agent_script import LETTERS, AgentScript, text_of
-from weft.runtime.dispatch import ScheduledEngine, measure_costs
+from weft.runtime.dispatch import ScheduledEngine, Work, measure_costs
 from weft.runtime.engine import Engine, EngineConfig, open_engine
 from weft.runtime.executor.run import Run
 from weft.runtime.observe import Event, StepEvent, TokenEvent
@@ -27,6 +27,8 @@ LATE_SPANS = 2.0
 PLAIN = "plain"
 """No scheduler: Requests go to the engine as they come."""
 BLOCK_SIZE = 16
+SPAN_S = 0.1
+"""Of the spans of work that are reported."""
 
 
 def _waiting(name: str) -> ToolStep[[float], None]:
@@ -106,6 +108,16 @@ class _Loop:
         raise RuntimeError("the programs have run out before the time")
 
 
+async def _watch(engine: Engine, spans: list[Work]) -> None:
+    """Note what the engine does, span by span, until cancelled."""
+    before = engine.stats()
+    while True:
+        await asyncio.sleep(SPAN_S)
+        after = engine.stats()
+        spans.append(Work.between(before, after))
+        before = after
+
+
 class _Weft:
     def __init__(self) -> None:
         self._model = ""
@@ -144,10 +156,13 @@ class _Weft:
         warm_s: float,
         seconds: float,
         spill_bytes: int = 0,
+        pools: int = 1,
     ) -> dict[str, Any]:
-        """Serve for so many seconds behind the warm-up, then drop what is open."""
+        """Serve for so many seconds behind the warm-up, then drop what is open. ``pools``: how
+        many times the KV memory that was loaded with."""
         made = [AgentScript.from_json(script) for script in scripts]
-        config = replace(self._config, spill_bytes=spill_bytes)
+        kv_bytes = pools * (self._config.kv_bytes or 0)
+        config = replace(self._config, kv_bytes=kv_bytes, spill_bytes=spill_bytes)
         return asyncio.run(self._run(config, policy, options, made, num_open, warm_s, seconds))
 
     def hurry(
@@ -221,6 +236,9 @@ class _Weft:
             await asyncio.wait(workers, timeout=warm_s, return_when=asyncio.FIRST_EXCEPTION)
             before = engine.stats()
             begins_s = time.perf_counter()
+            spans: list[Work] = []
+            watcher = asyncio.create_task(_watch(engine, spans))
+            workers.append(watcher)
             await asyncio.wait(workers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
             ends_s = time.perf_counter()
             after = engine.stats()
@@ -236,12 +254,20 @@ class _Weft:
             name: sum(begins_s <= at_s < ends_s for at_s in steps_s)
             for name, steps_s in loop.steps_s.items()
         }
+        num_new = sum(
+            step.read.num_tokens
+            for script in scripts
+            for step, at_s in zip(script.steps, loop.steps_s.get(script.name, ()), strict=False)
+            if begins_s <= at_s < ends_s
+        )
         first_s = [took for at_s, took in loop.first_tokens.waits_s if begins_s <= at_s < ends_s]
         return {
             "seconds": ends_s - begins_s,
             "steps": counted,
             "ended": loop.ended,
             "first_token_s": first_s,
+            "work": spans,
+            "num_new_tokens": num_new,
             "num_prompt_tokens": after.num_prompt_tokens - before.num_prompt_tokens,
             "num_cached_tokens": after.num_cached_tokens - before.num_cached_tokens,
             "num_generated_tokens": after.num_generated_tokens - before.num_generated_tokens,

@@ -46,6 +46,7 @@ class _World:
         replicas: Sequence[ReplicaSized],
         costs: Costs,
         concurrency: int | None,
+        begins_s: float,
     ) -> None:
         self._scheduler = scheduler
         self._storage = Storage(costs)
@@ -58,8 +59,12 @@ class _World:
         self._num_events = 0
         self._num_ended = 0
         self._concurrency = concurrency
+        self._anew_at = concurrency if begins_s == float("inf") else None
+        """After how many ends counting begins anew."""
         self._queue: deque[Life] = deque()
         self._since_s = 0.0
+        self._begins_s = begins_s
+        """When counting begins anew, if that is a time."""
         self.now_s = 0.0
         self.tally = Tally()
         for one in replicas:
@@ -78,6 +83,9 @@ class _World:
 
     def run(self, until_s: float) -> None:
         while (next_s := self._next_s()) <= until_s and next_s < float("inf"):
+            if next_s >= self._begins_s:
+                self.now_s, self._begins_s = self._begins_s, float("inf")
+                self._begin_anew()
             self.now_s = next_s
             while self._turns and self._turns[0][0] <= next_s:
                 turn_s, name = heapq.heappop(self._turns)
@@ -90,6 +98,8 @@ class _World:
                 return
             for decision in self._scheduler.decide(next_s):
                 self._carry_out(decision)
+        if next_s < float("inf"):
+            self.now_s = until_s
 
     def report(self) -> Report:
         lives = self._lives.values()
@@ -195,7 +205,7 @@ class _World:
         self._num_ended += 1
         if self._queue:
             self._at(self.now_s, self._arrive, self._queue.popleft())
-        if self._num_ended == self._concurrency:
+        if self._num_ended == self._anew_at:
             self._begin_anew()
 
     def _carry_out(self, decision: Decision) -> None:
@@ -250,6 +260,7 @@ def simulate(
     replicas: Sequence[ReplicaSized],
     *,
     costs: Costs | None = None,
+    since_s: float | None = None,
     until_s: float = float("inf"),
     concurrency: int | None = None,
 ) -> Report:
@@ -257,11 +268,14 @@ def simulate(
 
     They arrive at their times and run to their end, or until a time. Or so many are open at any
     time (``concurrency``, whatever their times): then the report is of the time between the end of
-    that many programs and the arrival of the last. Blocks for as long as it computes; the same
+    that many programs and the arrival of the last. With ``since_s`` it is of the time from then
+    on. Blocks for as long as it computes; the same
     arguments give the same report. Expected outputs are the true ones.
     """
     if concurrency is not None and concurrency < 1:
         raise InvalidRequest(f"{concurrency!r} programs at once.", remedy="Run one at least.")
-    world = _World(scheduler, scripts, replicas, costs or scheduler.policy.costs, concurrency)
+    begins_s = float("inf") if since_s is None else since_s
+    costs = costs or scheduler.policy.costs
+    world = _World(scheduler, scripts, replicas, costs, concurrency, begins_s)
     world.run(until_s)
     return world.report()

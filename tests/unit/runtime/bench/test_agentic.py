@@ -15,6 +15,7 @@ from weft.runtime.bench.agent_script import (
     AgentStep,
     Passage,
     as_scripts,
+    in_midst,
     in_time,
     mean_context,
     text_of,
@@ -46,7 +47,7 @@ class ScriptedDriver:
         policy = asked.get("policy", PEER)
         name = SPILLING if asked.get("spill_bytes") else policy
         wait_s = OBJECTIVE_S * (0.5 if policy == OURS else 2.0)
-        names = [script["name"] for script in asked["scripts"][:4]]
+        names = list({script["tenant"]: script["name"] for script in asked["scripts"]}.values())
         return {
             "seconds": 60.0,
             "steps": dict.fromkeys(names, RATES.get(name, 3)),
@@ -56,6 +57,8 @@ class ScriptedDriver:
             "num_cached_tokens": 600,
             "num_generated_tokens": 50,
             "num_ticks": 10,
+            "num_new_tokens": 160,
+            "work": [[0.1, 10, 100, 50, 10_000], [0.2, 20, 150, 200, 30_000]],
         }
 
 
@@ -68,6 +71,8 @@ def measured(peer: ScriptedDriver | None, **options: Any) -> tuple[Findings, Scr
         findings,
         token_bytes=2,
         levels=(1.0, 2.0),
+        seconds=0.5,
+        warm_s=0.5,
     )
     return findings, driver
 
@@ -81,13 +86,19 @@ def test_figures_compare_with_the_best_other_arm_of_the_same_round() -> None:
     assert figures["p99_wait_vs_fcfs_x2"] == 0.25
     assert figures["vs_vllm_langgraph_x2"] == 10
     assert figures["jain"] == 1.0
+    assert figures["ceiling_vs_best_other_x2"] == 10 / 20
+    assert "ceiling_vs_best_other_x1" not in figures
+    assert figures["simulated_weft_x1"] > 0 and figures["simulated_fcfs_x2"] > 0
     assert "vs_vllm_langgraph_x1" not in figures
     [row] = [
-        row for row in findings.rows if (row["arm"], row["level"], row["round"]) == (OURS, 2.0, 0)
+        row
+        for row in findings.rows
+        if (row.get("arm"), row["level"], row["round"]) == (OURS, 2.0, 0)
     ]
     assert row["goodput"] == row["steps_per_minute"]
     assert (row["num_common_ended"], row["common_steps"]) == (2, 60)
     assert row["hit_rate"] == pytest.approx(0.6)
+    assert row["recomputed_per_step"] == (400 - 160) / 120
     assert row["mean_batch"] == 5
 
 
@@ -118,6 +129,29 @@ def test_scripts_travel_as_json_and_say_the_same_everywhere() -> None:
     peer = importlib.import_module("weft.runtime.bench.drivers.langgraph_agentic_driver")
     assert peer.LETTERS.isascii()
     assert text_of(Passage("x", 5)) == text_of(Passage("x", 5)) != text_of(Passage("y", 5))
+
+
+def test_programs_in_their_midst_begin_at_any_step_and_have_read_what_was_before() -> None:
+    drawn = AgentWorkload(num_programs=400, programs_per_s=1.0, scale=0.05).draw(1)
+    begun = in_midst(drawn, 100, 7)
+    assert begun == in_midst(drawn, 100, 7)
+    assert sorted(one.program for one in begun) == sorted(one.program for one in drawn)
+    whole = {one.program: one for one in drawn}
+    assert begun[100:] == [one for one in drawn if one in begun[100:]]
+    left: list[float] = []
+    for one in begun[:100]:
+        before = whole[one.program]
+        num_left = len(one.steps)
+        assert one.steps[1:] == before.steps[len(before.steps) - num_left :][1:]
+        sizes = [
+            sum(step.new_tokens + step.output_tokens for step in script.steps)
+            for script in (one, before)
+        ]
+        assert sizes[0] == sizes[1]
+        left.append(num_left / len(before.steps))
+    assert 0.4 < sum(left) / 100 < 0.65
+    lengths = [len(whole[one.program].steps) for one in begun]
+    assert sum(lengths[:100]) / 100 > 1.2 * sum(lengths) / 400
 
 
 def test_mean_context_counts_what_an_open_program_holds() -> None:

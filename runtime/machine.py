@@ -19,6 +19,7 @@ __all__ = [
     "num_usable_cpus",
     "os_name",
     "resident_bytes",
+    "stolen_s",
 ]
 
 FEATURES = (
@@ -33,6 +34,8 @@ FEATURES = (
     "sve",
 )
 """Instruction sets that make matrix products fast, as /proc/cpuinfo calls them."""
+STEAL_FIELD = 8
+"""Of the first line of ``/proc/stat``."""
 BF16_FEATURES = {"amx_bf16", "avx512_bf16", "bf16"}
 
 
@@ -85,6 +88,14 @@ def memory(root: Path = Path("/")) -> Memory:
     total, available = (_kib(meminfo, key) * 1024 for key in ("MemTotal", "MemAvailable"))
     limit = _cgroup_limit(root)
     return Memory(min(total, limit or total), min(available, limit or available))
+
+
+def stolen_s(root: Path = Path("/")) -> float:
+    """Processor time, summed over the cores since the start, that the host gave to others while
+    this machine wanted it; 0 where that is not told."""
+    fields = _read(root / "proc/stat").partition("\n")[0].split()
+    ticks = int(fields[STEAL_FIELD]) if len(fields) > STEAL_FIELD else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes() -> int:

@@ -6,7 +6,7 @@ or misplaced entry and it says something else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import cast
@@ -85,12 +85,14 @@ def _places(batch: PackedBatch, token: int) -> list[int]:
 
 
 @asynccontextmanager
-async def echoing(config: EngineConfig) -> AsyncGenerator[Engine]:
+async def echoing(
+    config: EngineConfig, *, clock: Callable[[], float] = lambda: 0.0
+) -> AsyncGenerator[Engine]:
     """An engine on the model, closed at the end. Unless speculation is off it guesses wherever it
-    can, by its clock that never takes time."""
+    can, by a clock that stands still."""
     runner = cast(ModelRunner, EchoRunner())
     tokenizer = ChatTokenizer(build_tokenizer())
-    engine = EmbeddedEngine(runner, tokenizer, config, name="echo", clock=lambda: 0.0)
+    engine = EmbeddedEngine(runner, tokenizer, config, name="echo", clock=clock)
     try:
         yield engine
     finally:

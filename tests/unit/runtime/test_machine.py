@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from weft.runtime.machine import cpu_features, cpu_model, gpu_name, has_native_bf16, memory
+from weft.runtime.machine import (
+    cpu_features,
+    cpu_model,
+    gpu_name,
+    has_native_bf16,
+    memory,
+    stolen_s,
+)
 
 INTEL = "processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu amx_bf16 avx2 sse\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
@@ -48,6 +56,16 @@ def test_memory_is_bounded_by_the_cgroup(
         path.parent.mkdir(parents=True)
         path.write_text(limit)
     assert memory(tmp_path) == wanted
+
+
+def test_stolen_time_is_read_in_seconds_and_nothing_where_it_is_not_told(tmp_path: Path) -> None:
+    assert stolen_s(tmp_path) == 0.0
+    (tmp_path / "proc").mkdir()
+    stat = tmp_path / "proc/stat"
+    stat.write_text("cpu  1 2 3 4 5 6 7 250 0 0\ncpu0 1 2 3 4 5 6 7 99 0 0\n")
+    assert stolen_s(tmp_path) == 250 / os.sysconf("SC_CLK_TCK")
+    stat.write_text("cpu  1 2 3 4\n")
+    assert stolen_s(tmp_path) == 0.0
 
 
 @pytest.mark.parametrize("is_there", [True, False])

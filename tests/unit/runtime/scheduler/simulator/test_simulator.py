@@ -8,6 +8,7 @@ from weft.errors import InvalidRequest
 from weft.runtime.scheduler import Costs, ReplicaSized, Scheduler, make_policy
 from weft.runtime.scheduler.simulator import (
     AgentWorkload,
+    Report,
     Script,
     ScriptStep,
     jain_index,
@@ -73,6 +74,23 @@ def test_so_many_programs_are_open_at_once_and_the_last_arrival_ends_it() -> Non
     assert report.steps_per_minute == pytest.approx(60 / 7.0)
     with pytest.raises(InvalidRequest, match="at once"):
         simulate(Scheduler(make_policy("fcfs")), scripts, [], concurrency=0)
+
+
+def test_a_span_of_time_is_reported_alone() -> None:
+    """Each call takes 1 + 4 * 1.5 s: two of them end between 10 and 22 s."""
+    scripts = [script(name, ScriptStep(10, 4)) for name in "abcdef"]
+    replicas = [ReplicaSized(0.0, "r", 100, 1)]
+
+    def over(since_s: float, until_s: float) -> Report:
+        scheduler = Scheduler(make_policy("fcfs", COSTS))
+        return simulate(
+            scheduler, scripts, replicas, concurrency=1, since_s=since_s, until_s=until_s
+        )
+
+    report = over(10.0, 22.0)
+    assert report.seconds == 12.0
+    assert report.steps_per_minute == pytest.approx(2 * 60 / 12.0)
+    assert over(0.0, 6.9).steps_per_minute == 0.0
 
 
 def test_workloads_are_drawn_from_their_seed() -> None:

@@ -28,8 +28,8 @@ def bench_agentic(options: BenchOptions) -> Findings:
     """Figures ``vs_best_other_x…``: weft's steps per minute over those of the other arm of ours
     with the greatest median, by how many times the KV of the open programs is what fits;
     ``weft_tier_…`` are the same with a tier in host memory, four times the pool.
-    ``ceiling_vs_best_other_x…``: of an engine whose pool holds all that is open, from twice
-    what fits on; nothing that schedules programs on a smaller pool can win more than that.
+    ``ceiling_vs_best_other_x…``: of an engine whose pool holds all that is open, under fcfs,
+    from twice what fits on: what there is to win where KV never has to be given up.
     ``vs_vllm_langgraph_x2``: over LangGraph programs on vLLM's server with as much KV.
     ``p99_wait_vs_fcfs_x…``: of the time to the first token, below 1 weft is better. ``jain``:
     fairness over four tenants at x2. ``deadline_gain``: see ``measure_deadlines``.
@@ -38,8 +38,8 @@ def bench_agentic(options: BenchOptions) -> Findings:
     the engine did in the round's other arms.
 
     Programs are shaped by published traces of coding agents, tokens and times scaled to a model of
-    4.2M parameters; a closed loop keeps as many open as the level says. A cap counts at the best
-    of its settings.
+    4.2M parameters; a closed loop keeps as many open as the level says, which are met in the midst
+    of their work. A cap counts at the best of its settings.
     """
     findings = Findings()
     with ExitStack() as stack:

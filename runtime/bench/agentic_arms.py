@@ -36,7 +36,7 @@ CAPS = (0.75, 1.0, 1.25)
 """Programs at once, as shares of those whose KV fits."""
 OURS, PLAIN, SPILLING, PEER = "weft", "plain", "weft+tier", "langgraph+vllm"
 ROOMY = "roomy"
-"""fcfs where all KV fits: what no scheduling of this engine can exceed by much."""
+"""fcfs where all KV fits: the engine without any need to give KV up."""
 SPILL_SHARE, ROOMY_SHARE = 4, 8
 """The tier outside the KV pool, and the roomy pool, in sizes of the pool."""
 SIMULATED = ("weft", "fcfs")

@@ -146,7 +146,6 @@ class EngineLoop:
             assert self.planner.teams, "there is work, yet nothing could be planned"
             return
         self.speculator.begin(plan)
-        self._count(plan)
         draws = self._choose_draws(plan)
         logits_RV = self._forward(plan)
         self._score(plan, logits_RV)
@@ -154,15 +153,6 @@ class EngineLoop:
         num_drawn = self._draw(draws, logits_RV)
         self.speculator.end(plan, num_drawn)
         self.num_ticks += 1
-
-    def _count(self, plan: Plan) -> None:
-        """Keep account of the work that the Tick is."""
-        for sequence, num_tokens, _ in plan.parts:
-            if num_tokens == 1:
-                self.num_decoded_tokens += 1
-                self.num_read_tokens += len(sequence.tokens)
-            else:
-                self.num_prefilled_tokens += num_tokens
 
     def _choose_draws(self, plan: Plan) -> list[Draw]:
         """Sequences with nothing pending after this Tick, and siblings that fork from them."""
@@ -215,6 +205,11 @@ class EngineLoop:
         """The parts' keys and values are in the cache now; finished prompts become shareable."""
         for sequence, num_tokens, _ in plan.parts:
             sequence.num_computed += num_tokens
+            if num_tokens == 1:
+                self.num_decoded_tokens += 1
+                self.num_read_tokens += len(sequence.tokens)
+            else:
+                self.num_prefilled_tokens += num_tokens
             if sequence.is_silent:
                 sequence.job.num_filled += num_tokens
         if plan.is_decoding:

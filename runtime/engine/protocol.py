@@ -57,7 +57,7 @@ class EngineStats:
     num_forced_tokens: int = 0
     """Generated tokens that a grammar left no choice about: they cost no forward."""
     busy_s: float = 0.0
-    """Time spent on Ticks."""
+    """Time spent on Ticks, and on handing over what they gave."""
     num_prefilled_tokens: int = 0
     """Computed for prompts, also again."""
     num_decoded_tokens: int = 0

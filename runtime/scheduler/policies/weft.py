@@ -152,8 +152,7 @@ class WeftPolicy(SchedulingPolicy):
         home = program.home
         assert home is not None
         if call.program.home is home:
-            key = self._place(call, now_s).key
-            return any(self._place(one, now_s).key < key for one in program.waiting.values())
+            return any(self._precedes(one, call, now_s) for one in program.waiting.values())
         has_waited = now_s - call.asked_s >= self.patience_s
         if has_waited and self._credit.is_left(home.replica, now_s):
             return False
@@ -184,6 +183,9 @@ class WeftPolicy(SchedulingPolicy):
     def prefetch_s(self, now_s: float) -> float:
         return self._returns[0][0] if self._returns else float("inf")
 
+    def _precedes(self, one: CallAccount, other: CallAccount, now_s: float) -> bool:
+        return self._place(one, now_s).key < self._place(other, now_s).key
+
     def _place(self, call: CallAccount, now_s: float) -> Place:
         program = call.program
         at_s = call.asked_s - self.patience_s * program.priority + self._shares.lag_s(call)
@@ -211,13 +213,8 @@ class WeftPolicy(SchedulingPolicy):
         """For what must be computed again: at once, or others would be given up on the same
         credit until it returns."""
         home = self._homes.pop(program.program, None)
-        if home is None or _is_done(program):
-            return
-        restore_s = self._restore_s(program)
-        if program.spilled_tokens:
-            copies_s = (self.costs.spill_s + self.costs.load_s) * program.spilled_tokens
-            restore_s = min(restore_s, copies_s)
-        self._credit.pay(home, restore_s, now_s)
+        if home is not None and not _is_done(program):
+            self._credit.pay(home, self._return_cost_s(program), now_s)
 
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.
@@ -233,10 +230,11 @@ class WeftPolicy(SchedulingPolicy):
         return tick_s / (num * (tick_s + (num + 1) * decode_s)) if tick_s else 0.0
 
     def _return_cost_s(self, program: ProgramAccount) -> float:
-        """What it costs to have its KV again if it is given up now."""
+        """What it costs to have its KV again if it is given up now, or was."""
         restore_s, home = self._restore_s(program), program.home
-        num_tokens = program.private_tokens
-        if home is None or home.spill_capacity_tokens < num_tokens:
+        num_tokens = program.spilled_tokens if home is None else program.private_tokens
+        is_kept = num_tokens > 0 if home is None else home.spill_capacity_tokens >= num_tokens
+        if not is_kept:
             return restore_s
         return min(restore_s, (self.costs.spill_s + self.costs.load_s) * num_tokens)
 

@@ -269,8 +269,8 @@ def simulate(
     They arrive at their times and run to their end, or until a time. Or so many are open at any
     time (``concurrency``, whatever their times): then the report is of the time between the end of
     that many programs and the arrival of the last. With ``since_s`` it is of the time from then
-    on. Blocks for as long as it computes; the same
-    arguments give the same report. Expected outputs are the true ones.
+    on. Blocks for as long as it computes; the same arguments give the same report. Expected outputs
+    are the true ones.
     """
     if concurrency is not None and concurrency < 1:
         raise InvalidRequest(f"{concurrency!r} programs at once.", remedy="Run one at least.")

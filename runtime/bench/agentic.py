@@ -27,7 +27,8 @@ __all__ = ["bench_agentic"]
 def bench_agentic(options: BenchOptions) -> Findings:
     """Figures ``vs_best_other_x…``: weft's steps per minute over those of the other arm of ours
     with the greatest median, by how many times the KV of the open programs is what fits;
-    ``weft_tier_…`` are the same with a tier in host memory, four times the pool.
+    ``weft_tier_…`` are the same with a tier in host memory, four times the pool, against all that
+    others are, fcfs with such a tier among them; ``weft_tier_vs_fcfs_tier_x…`` against that alone.
     ``ceiling_vs_best_other_x…``: of an engine whose pool holds all that is open, under fcfs,
     from twice what fits on: what there is to win where KV never has to be given up.
     ``vs_vllm_langgraph_x2``: over LangGraph programs on vLLM's server with as much KV.

@@ -12,9 +12,11 @@ from weft.runtime.scheduler.simulator import jain_index
 __all__ = [
     "KV_TOKENS",
     "OBJECTIVE_S",
+    "OFFLOADING",
     "OURS",
     "PATIENCE_S",
     "PEER",
+    "PLAIN",
     "ROOMY",
     "SIMULATED",
     "SPILLING",
@@ -35,6 +37,8 @@ SWEEP_S, LONGEST_WAIT_S = 5.0 * TIME_SCALE, 1800.0 * TIME_SCALE
 CAPS = (0.75, 1.0, 1.25)
 """Programs at once, as shares of those whose KV fits."""
 OURS, PLAIN, SPILLING, PEER = "weft", "plain", "weft+tier", "langgraph+vllm"
+OFFLOADING = "fcfs+tier"
+"""What a tier wins without a policy that knows programs."""
 ROOMY = "roomy"
 """fcfs where all KV fits: the engine without any need to give KV up."""
 SPILL_SHARE, ROOMY_SHARE = 4, 8
@@ -105,7 +109,7 @@ class Outcome(NamedTuple):
 
 
 def arms_for(num_fitting: int, *, with_roomy: bool = False) -> list[Arm]:
-    """weft, with and without a tier, and the others: as they are published, times scaled."""
+    """weft and fcfs, with and without a tier, and the others: as published, times scaled."""
     patience = {"patience_s": PATIENCE_S}
     sweeps = {"sweep_s": SWEEP_S, "longest_wait_s": LONGEST_WAIT_S}
     tier = SPILL_SHARE * KV_TOKENS
@@ -114,6 +118,7 @@ def arms_for(num_fitting: int, *, with_roomy: bool = False) -> list[Arm]:
         Arm(name=OURS, policy="weft", options=patience),
         Arm(name=SPILLING, policy="weft", options=patience, spill_tokens=tier),
         Arm(name="fcfs", policy="fcfs", options={}),
+        Arm(name=OFFLOADING, policy="fcfs", options={"demotes": True}, spill_tokens=tier),
         Arm(name="ttl", policy="ttl", options={}),
         Arm(name="pause", policy="pause", options=sweeps),
         Arm(name=PLAIN, policy=PLAIN, options={}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.runtime.scheduler.story import Story
-from weft.runtime.scheduler import KvLost, ProgramEnded, ReplicaLeft, ReplicaSized
+from weft.runtime.scheduler import KvLost, ProgramEnded, ReplicaLeft, ReplicaSized, make_policy
 
 
 def crowded(policy: str = "weft", *, spill: int) -> Story:
@@ -37,6 +37,19 @@ def test_kv_goes_to_the_second_tier_where_there_is_one_and_comes_back() -> None:
 def test_without_room_or_a_policy_for_it_nothing_is_demoted(policy: str, spill: int) -> None:
     decided = crowded(policy, spill=spill).decide(1.0)
     assert decided[-1] == "run c1 on r" and not any("demote" in one for one in decided)
+
+
+def test_fcfs_offloads_what_was_used_longest_ago_if_it_is_told_to() -> None:
+    story = Story(make_policy("fcfs", demotes=True), spill=500)
+    for at_s, name in enumerate("abc"):
+        story.arrive(float(at_s), name, 400)
+        assert story.decide(float(at_s))[-1] == f"run {name}1 on r"
+        story.answer(at_s + 0.5, f"{name}1", tool="shell")
+    assert [
+        name for name, one in story.scheduler.ledger.programs.items() if one.spilled_tokens
+    ] == ["a"]
+    story.arrive(3.0, "d", 400)
+    assert story.decide(3.0) == ["evict a", "demote b", "run d1 on r"]
 
 
 def test_what_was_demoted_is_given_up_for_what_is_worth_more() -> None:

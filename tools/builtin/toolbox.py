@@ -43,6 +43,8 @@ class ToolboxOptions:
     has_calculator: bool = True
     database: Path | None = None
     """A SQLite file that the tool ``sql`` reads."""
+    writes_database: bool = False
+    """Whether ``sql`` may change it too, statement by statement."""
     http: HttpOptions | None = None
     """None: nothing is fetched."""
     limits: SandboxLimits = SandboxLimits()
@@ -154,6 +156,6 @@ def _plain_tools(place: Place, options: ToolboxOptions) -> Iterator[Tool[..., An
     if options.has_calculator:
         yield calculator_tool()
     if options.database is not None:
-        yield sqlite_tool(options.database)
+        yield sqlite_tool(options.database, writes=options.writes_database)
     if options.http is not None:
         yield from http_tools(options.http)

@@ -42,6 +42,7 @@ def unchanged(shop: Path) -> Iterator[None]:
 def ask(path: Path, query: str, **caps: float) -> dict[str, Any]:
     """Run the worker's part in this process, where it is fast."""
     limits = {"max_rows": 200, "max_bytes": 65_536, "max_ops": 100_000, "timeout_s": 60.0} | caps
+    limits["max_database_bytes"] = 0
     uri = f"{path.as_uri()}?mode=ro&immutable=1"
     return dict(answer(cast("Task", {"uri": uri, "query": query, **limits})))
 
@@ -142,6 +143,7 @@ def test_endless_work_is_stopped_by_steps(shop: Path, query: str) -> None:
 def test_endless_work_is_stopped_by_time(shop: Path) -> None:
     times = iter(range(10_000))
     limits = {"max_rows": 1, "max_bytes": 1, "max_ops": 10**9, "timeout_s": 20.0}
+    limits["max_database_bytes"] = 0
     task = {"uri": shop.as_uri(), "query": ENDLESS[0], **limits}
     assert answer(cast("Task", task), clock=lambda: next(times)) == {"stopped": "20.0 s"}
 

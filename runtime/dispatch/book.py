@@ -8,7 +8,7 @@ from typing import Literal
 from weft.programs.request import Delta, Request
 from weft.runtime.dispatch.dispatcher import Dispatcher
 from weft.runtime.dispatch.prefixes import Prefixes
-from weft.runtime.dispatch.profiles import Profiles
+from weft.runtime.dispatch.profiles import Left, Profiles
 from weft.runtime.dispatch.program import OpenProgram
 from weft.runtime.engine.programs import ProgramStart
 from weft.runtime.observe.event import Event, RunEvent, StepEvent
@@ -124,8 +124,8 @@ class Book:
                 pass
             case RunEvent():
                 self.end(event.run_id, "cancelled" if event.phase == "cancelled" else "ended")
-            case StepEvent(kind="tool"):
-                self._heard_tool(event)
+            case StepEvent():
+                self._heard_step(event)
             case _:
                 pass
 
@@ -234,16 +234,37 @@ class Book:
         return request.n * max(each, sampling.min_tokens)
 
     def _tell_left(self, program: OpenProgram) -> None:
-        left = self._profiles.left(program.start.path, len(program.work_s))
+        left = self._left(program)
         if left is not None:
             now_s, run_id = self._dispatcher.now(), program.start.run_id
             self._dispatcher.tell(SuccessorsKnown(now_s, run_id, left.steps, left.seconds))
 
-    def _heard_tool(self, event: StepEvent) -> None:
+    def _left(self, program: OpenProgram) -> Left | None:
+        """What earlier Runs had left here, at least what this one has submitted already."""
+        path, scheduler = program.start.path, self._dispatcher.scheduler
+        gen_s = scheduler.policy.costs.call_s(
+            new_tokens=0,
+            context_tokens=len(program.context),
+            output_tokens=self._profiles.expected_output(path, None),
+        )
+        tool_times = scheduler.ledger.tool_times
+        certain = program.successors.path(gen_s, lambda tool: tool_times.remaining_s(tool, 0.0))
+        likely = self._profiles.left(path, len(program.work_s))
+        if likely is not None:
+            return Left(max(likely.steps, certain.steps), max(likely.seconds, certain.seconds))
+        # Of a program never seen to end, a single open call says nothing, and several not the end.
+        return Left(certain.steps + 1, certain.seconds) if certain.steps > 1 else None
+
+    def _heard_step(self, event: StepEvent) -> None:
+        program = self._programs.get(event.run_id)
+        if program is not None:
+            program.successors.heard(event)
+            if event.kind == "tool":
+                self._heard_tool(event, program)
+
+    def _heard_tool(self, event: StepEvent, program: OpenProgram) -> None:
         """Tools before a Run's first call hold nothing up and are not told of."""
-        program, now_s = self._programs.get(event.run_id), self._dispatcher.now()
-        if program is None:
-            return
+        now_s = self._dispatcher.now()
         run = f"{event.run_id}/{event.lineage}"
         if event.phase == "started":
             program.tools[run] = ToolRun(event.name, now_s)

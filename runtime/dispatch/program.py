@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from weft.runtime.dispatch.prefixes import num_shared
+from weft.runtime.dispatch.successors import Successors
 from weft.runtime.engine.programs import ProgramStart
 from weft.runtime.scheduler.accounts import ToolRun
 
@@ -32,6 +33,7 @@ class OpenProgram:
         """When a call of it was last answered or given up; before that, when it began."""
         self.tools: dict[str, ToolRun] = {}
         """In flight, by lineage."""
+        self.successors = Successors()
         self._contexts: deque[tuple[int, ...]] = deque(maxlen=NUM_CONTEXTS)
 
     @property

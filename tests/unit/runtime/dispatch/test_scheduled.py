@@ -261,6 +261,26 @@ async def test_later_runs_know_what_is_left() -> None:
     assert known == [3, 2, 1]
 
 
+async def test_what_a_run_has_submitted_is_known_before_any_run_of_it_has_ended() -> None:
+    log: list[Entry] = []
+
+    @program
+    async def chained() -> str:
+        first = gen("a prompt", is_raw=True, max_tokens=4)
+        second = gen([first, " and more"], is_raw=True, max_tokens=4)
+        return await gen([second, " and more"], is_raw=True, max_tokens=4)
+
+    engine = ScheduledEngine(ScriptedEngine(), record=log.append)
+    await (await Run.start(chained, engine=engine)).result()
+    known = [one for one in log if isinstance(one, SuccessorsKnown)]
+    # Then one is open and no more is certain, which says nothing of the end.
+    assert [one.steps_left for one in known] == [4, 3]
+    assert known[0].seconds_left > 1.4 * known[1].seconds_left > 0
+    await (await Run.start(chained, engine=engine)).result()
+    later = [one for one in log if isinstance(one, SuccessorsKnown)][2:]
+    assert [one.steps_left for one in later] == [3, 2, 1]
+
+
 async def test_a_deadline_is_told_from_the_start_of_the_run() -> None:
     log: list[Entry] = []
     clock = ManualClock(100.0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -118,6 +119,17 @@ async def _watch(engine: Engine, spans: list[Work]) -> None:
         before = after
 
 
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Thousands of scripts that lie there are not looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 class _Weft:
     def __init__(self) -> None:
         self._model = ""
@@ -163,7 +175,8 @@ class _Weft:
         made = [AgentScript.from_json(script) for script in scripts]
         kv_bytes = pools * (self._config.kv_bytes or 0)
         config = replace(self._config, kv_bytes=kv_bytes, spill_bytes=spill_bytes)
-        return asyncio.run(self._run(config, policy, options, made, num_open, warm_s, seconds))
+        with _settled():
+            return asyncio.run(self._run(config, policy, options, made, num_open, warm_s, seconds))
 
     def hurry(
         self,
@@ -180,7 +193,8 @@ class _Weft:
         made = [AgentScript.from_json(script) for script in scripts]
         config = replace(self._config, max_running=max_running)
         times = list(zip(made, arrives_s, spans_s, strict=True))
-        return asyncio.run(self._hurry(config, policy, options, times))
+        with _settled():
+            return asyncio.run(self._hurry(config, policy, options, times))
 
     async def _hurry(
         self,

@@ -8,7 +8,7 @@ from itertools import count
 from typing import NamedTuple
 
 from weft.runtime.engine.speculation.draft import MAX_NODES, ROOT, Draft, Node
-from weft.runtime.engine.speculation.echoes import SEPARATOR, Echo, EchoIndex
+from weft.runtime.engine.speculation.echoes import SEPARATOR, Echo, EchoScan
 from weft.runtime.engine.speculation.past import Past
 from weft.runtime.engine.speculation.rates import FORCED, Trust
 from weft.runtime.engine.speculation.walk import GrammarWalk
@@ -43,7 +43,7 @@ class Drafter:
 
     def __init__(self, tokens: list[int], past: Past) -> None:
         """``tokens`` are the sequence's, live: prompt and output."""
-        self._own = EchoIndex(tokens)
+        self._own = EchoScan(tokens)
         self._past = past
         self._trust = Trust()
 

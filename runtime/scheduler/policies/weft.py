@@ -20,7 +20,7 @@ __all__ = ["WeftPolicy"]
 
 CHECKS_PER_PATIENCE = 120
 """How often predictions are looked at again while calls wait: every 250 ms, if it is 30 s."""
-SHORTEST_RECHECK_S = 5e-3
+SHORTEST_RECHECK_S = 20e-3
 HOLDERS_PATIENCES = 5.0
 """By how many times the patience programs that hold KV go before others."""
 WORTH_OF_COMPANY = 0.1

@@ -271,9 +271,16 @@ def simulate(
     that many programs and the arrival of the last. With ``since_s`` it is of the time from then
     on. Blocks for as long as it computes; the same arguments give the same report. Expected outputs
     are the true ones.
+
+    Raises InvalidRequest for a concurrency below one, and for a time to report of that is empty.
     """
     if concurrency is not None and concurrency < 1:
         raise InvalidRequest(f"{concurrency!r} programs at once.", remedy="Run one at least.")
+    if since_s is not None and not 0 <= since_s < until_s:
+        raise InvalidRequest(
+            f"A report of the time from {since_s!r} s to {until_s!r} s.",
+            remedy="Begin at zero or later, and end after that.",
+        )
     begins_s = float("inf") if since_s is None else since_s
     costs = costs or scheduler.policy.costs
     world = _World(scheduler, scripts, replicas, costs, concurrency, begins_s)

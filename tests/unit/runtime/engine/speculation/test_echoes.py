@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import random
 
-from weft.runtime.engine.speculation.echoes import MAX_ECHO, SEPARATOR, Echo, EchoIndex
+import pytest
+
+from weft.runtime.engine.speculation.echoes import MAX_ECHO, SEPARATOR, Echo, EchoIndex, EchoScan
+
+both = pytest.mark.parametrize("kind", [EchoIndex, EchoScan])
 
 
 def agreement(tokens: list[int], place: int, ending: list[int]) -> int:
@@ -11,10 +15,11 @@ def agreement(tokens: list[int], place: int, ending: list[int]) -> int:
     return max((n for n in lengths if tokens[place - n : place] == ending[-n:]), default=0)
 
 
-def test_places_and_lengths_are_those_of_a_search() -> None:
+@both
+def test_places_and_lengths_are_those_of_a_search(kind: type[EchoIndex | EchoScan]) -> None:
     rng = random.Random(0)
     tokens: list[int] = rng.choices(range(4), k=2)
-    index = EchoIndex(tokens)
+    index = kind(tokens)
     for _ in range(300):
         tokens += rng.choices(range(4), k=rng.randint(1, 3))
         found = index.find(tokens)
@@ -27,11 +32,13 @@ def test_places_and_lengths_are_those_of_a_search() -> None:
         ]
 
 
-def test_what_another_list_ends_with_is_found_too() -> None:
-    index = EchoIndex([5, 6, 7, 8, SEPARATOR, 6, 7, 9])
+@both
+def test_what_another_list_ends_with_is_found_too(kind: type[EchoIndex | EchoScan]) -> None:
+    index = kind([5, 6, 7, 8, SEPARATOR, 6, 7, 9])
     found = index.find([1, 5, 6, 7])
     assert [(echo.token_id, echo.length) for echo in found] == [(9, 2), (8, 3)]
     assert index.find([7, 1]) == []
+    assert [kind(list(range(num))).find([0, 1]) for num in range(3)] == [[], [], []]
 
 
 def test_an_echo_goes_on_to_the_end_of_its_run() -> None:

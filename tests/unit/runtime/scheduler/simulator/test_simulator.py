@@ -91,6 +91,9 @@ def test_a_span_of_time_is_reported_alone() -> None:
     assert report.seconds == 12.0
     assert report.steps_per_minute == pytest.approx(2 * 60 / 12.0)
     assert over(0.0, 6.9).steps_per_minute == 0.0
+    for since_s, until_s in ((5.0, 5.0), (-1.0, 5.0), (float("nan"), 5.0)):
+        with pytest.raises(InvalidRequest, match="report of the time from"):
+            over(since_s, until_s)
 
 
 def test_workloads_are_drawn_from_their_seed() -> None:

@@ -14,6 +14,9 @@ __all__ = ["Work", "fit_costs"]
 
 NUM_SWEEPS = 2000
 """More than coordinate descent needs for four unknowns."""
+START_TICKS = 2.0
+"""A call comes right behind the Tick that ended the one before it, so it sits through the one that
+has begun without it, and through that with the last of its prompt."""
 
 
 class Work(NamedTuple):
@@ -25,6 +28,8 @@ class Work(NamedTuple):
     num_prefilled: int
     num_read: int
     """Tokens of context that those which were decoded looked at."""
+    num_generated: int
+    """Tokens that came of it: of every prompt one, of every other Tick one and its guesses."""
 
     @classmethod
     def between(cls, before: EngineStats, after: EngineStats) -> Work:
@@ -34,6 +39,7 @@ class Work(NamedTuple):
             after.num_decoded_tokens - before.num_decoded_tokens,
             after.num_prefilled_tokens - before.num_prefilled_tokens,
             after.num_read_tokens - before.num_read_tokens,
+            after.num_generated_tokens - before.num_generated_tokens,
         )
 
 
@@ -45,7 +51,7 @@ def fit_costs(spans: Sequence[Work], base: Costs) -> Costs:
 
     Raises: InvalidRequest without any span in which something was done.
     """
-    rows = [tuple(float(part) for part in span[1:]) for span in spans]
+    rows = [tuple(float(part) for part in span[1:5]) for span in spans]
     scales = [max((row[i] for row in rows), default=0.0) or 1.0 for i in range(4)]
     if not any(any(row) for row in rows):
         raise InvalidRequest("There is no work to fit costs to.", remedy="Let the engine serve.")
@@ -58,6 +64,8 @@ def fit_costs(spans: Sequence[Work], base: Costs) -> Costs:
     tick_s, decode_s, prefill_s, read_s = (
         value / scale for value, scale in zip(found, scales, strict=True)
     )
+    num_decoded = sum(span.num_decoded for span in spans)
+    num_generated = sum(span.num_generated for span in spans)
     return replace(
         base,
         tick_s=tick_s,
@@ -65,6 +73,8 @@ def fit_costs(spans: Sequence[Work], base: Costs) -> Costs:
         prefill_s=prefill_s,
         context_s=0.0,
         read_s=read_s,
+        tokens_per_tick=max(1.0, num_generated / num_decoded) if num_decoded else 1.0,
+        start_ticks=START_TICKS,
     )
 
 

@@ -29,6 +29,10 @@ class Costs:
     """Writing one token's KV to what lies outside the KV pool."""
     load_s: float = 2e-6
     """Reading it back."""
+    tokens_per_tick: float = 1.0
+    """What a sequence that decodes says in one Tick: more than one where guesses come true."""
+    start_ticks: float = 0.0
+    """Ticks of others that a call sits through before it decodes, beside the time of its prompt."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -38,6 +42,11 @@ class Costs:
                     f"A cost must be a time: {field.name} is {value!r}.",
                     remedy="Give seconds, zero or more.",
                 )
+        if self.tokens_per_tick < 1:
+            raise InvalidRequest(
+                f"{self.tokens_per_tick!r} tokens per Tick.",
+                remedy="Every Tick gives one at least.",
+            )
 
     def restore_s(self, num_tokens: int, *, shared_tokens: int = 0) -> float:
         """The time to compute a context anew whose first ``shared_tokens`` are still held."""
@@ -46,7 +55,7 @@ class Costs:
         return self.prefill_s * new + self.context_s * looked_at
 
     def call_s(self, *, new_tokens: int, context_tokens: int, output_tokens: int) -> float:
-        """What a call takes of a replica: its prompt, then one token a Tick, Ticks unshared."""
+        """What a call takes of a replica: its prompt, then its Ticks, unshared."""
         prompt = self.restore_s(context_tokens, shared_tokens=context_tokens - new_tokens)
         per_token = self.tick_s + self.decode_s + self.read_s * context_tokens
-        return prompt + output_tokens * per_token
+        return prompt + output_tokens * per_token / self.tokens_per_tick

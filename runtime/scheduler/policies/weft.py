@@ -23,6 +23,8 @@ CHECKS_PER_PATIENCE = 120
 SHORTEST_RECHECK_S = 20e-3
 HOLDERS_PATIENCES = 5.0
 """By how many times the patience programs that hold KV go before others."""
+LATE_SPANS = 3.0
+"""By how many times the span that it was given a program goes later which cannot make it."""
 WORTH_OF_COMPANY = 0.1
 """Of what one more call in the batch wins at once: what it is worth, as it would win it later."""
 RESTORING_SHARE = 0.05
@@ -39,8 +41,10 @@ class WeftPolicy(SchedulingPolicy):
     It is when the call was asked, made earlier by five times ``patience_s`` if its program holds
     KV (it ends soonest, and then frees it), later by up to half of it for what its tenant had
     beyond its fair share and again for the critical path left, and earlier by ``patience_s`` for
-    each level of priority. A deadline that can still be met pulls it to six times ``patience_s``
-    before the latest start, before those who hold KV. As all these are bounded and time is not,
+    each level of priority. A deadline that can still be met puts it at six times ``patience_s``
+    before the latest start, so before those who hold KV once that is near; who has much time is
+    passed for five times ``patience_s`` at most. Who cannot make it any more goes later by three
+    times the span it was given, behind those who can. As all these are bounded and time is not,
     everything ages.
 
     From a program that comes in, KV of an idle program is protected as long as having it again
@@ -197,9 +201,10 @@ class WeftPolicy(SchedulingPolicy):
         path_s = max(program.seconds_left or 0.0, self._call_s(call))
         latest_s = program.deadline_s - path_s
         if now_s >= latest_s:
-            return Place((at_s,))
+            span_s = program.deadline_s - program.arrived_s
+            return Place((at_s + LATE_SPANS * max(0.0, span_s),))
         pulled_s = latest_s - (HOLDERS_PATIENCES + 1) * self.patience_s
-        return Place((min(at_s, pulled_s),), latest_s)
+        return Place((min(at_s + HOLDERS_PATIENCES * self.patience_s, pulled_s),), latest_s)
 
     def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
         """Its KV is not in the pool any more; take note of when to restore it."""

@@ -22,9 +22,9 @@ class Ended(NamedTuple):
 class SimulatedReplica:
     """Serves calls in time that passes only by ``advance``.
 
-    A prompt takes the replica alone, as if it were one Tick; all calls that decode get one token
-    each Tick, whose length the costs say. Between two events the number of Ticks is taken as a
-    real number, so that nothing is done per Tick.
+    A prompt takes the replica alone, as if it were one Tick; all calls that decode get their tokens
+    each Tick, whose number and length the costs say. Between two events the number of Ticks is
+    taken as a real number, so that nothing is done per Tick.
     """
 
     def __init__(self, costs: Costs) -> None:
@@ -85,7 +85,8 @@ class SimulatedReplica:
             self._prompt_left_s = self._prompts[0][1]
         if not call:
             return []
-        heapq.heappush(self._ends, (self._ticks + output_tokens, call, context_tokens))
+        num_ticks = self._costs.start_ticks + output_tokens / self._costs.tokens_per_tick
+        heapq.heappush(self._ends, (self._ticks + num_ticks, call, context_tokens))
         self._context_tokens += context_tokens
         return [call]
 

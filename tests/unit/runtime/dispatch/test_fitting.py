@@ -27,7 +27,8 @@ def spans(costs: Costs, *, noise: float = 0.0) -> list[Work]:
             + prefilled * costs.prefill_s
             + read * costs.read_s
         )
-        found.append(Work(exact * (1 + rng.gauss(0, noise)), ticks, decoded, prefilled, read))
+        took_s = exact * (1 + rng.gauss(0, noise))
+        found.append(Work(took_s, ticks, decoded, prefilled, read, 3 * decoded // 2))
     return found
 
 
@@ -36,6 +37,8 @@ def test_costs_that_made_the_times_are_found() -> None:
     for name in ("tick_s", "decode_s", "prefill_s", "read_s"):
         assert getattr(found, name) == pytest.approx(getattr(TRUE, name), rel=1e-3)
     assert found.spill_s == 7e-6
+    assert found.tokens_per_tick == pytest.approx(1.5, abs=0.01)
+    assert found.start_ticks == 2.0
 
 
 def test_no_cost_is_negative_and_the_whole_stays_right() -> None:
@@ -56,8 +59,16 @@ def test_no_cost_is_negative_and_the_whole_stays_right() -> None:
 def test_spans_are_between_counters_and_one_that_did_something_is_needed() -> None:
     before = EngineStats(busy_s=1.0, num_ticks=5)
     after = EngineStats(
-        busy_s=1.5, num_ticks=7, num_decoded_tokens=3, num_prefilled_tokens=9, num_read_tokens=40
+        busy_s=1.5,
+        num_ticks=7,
+        num_decoded_tokens=3,
+        num_prefilled_tokens=9,
+        num_read_tokens=40,
+        num_generated_tokens=2,
     )
-    assert Work.between(before, after) == (0.5, 2, 3, 9, 40)
+    between = Work.between(before, after)
+    assert between == (0.5, 2, 3, 9, 40, 2)
+    assert fit_costs([between], Costs()).tokens_per_tick == 1.0
+    assert fit_costs([between._replace(num_decoded=0)], Costs()).tokens_per_tick == 1.0
     with pytest.raises(InvalidRequest, match="no work"):
         fit_costs([Work.between(before, before)], Costs())

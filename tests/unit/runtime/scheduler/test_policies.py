@@ -326,6 +326,21 @@ def test_weft_shares_among_tenants() -> None:
     assert order == [f"run {call} on r" for call in ["a1", "e1", "b1", "c1", "d1"]]
 
 
+def test_weft_sends_who_is_too_late_behind_all_and_lets_who_has_much_time_wait() -> None:
+    story = Story("weft", max_calls=1)
+    story.arrive(0.0, "z", 10)
+    assert story.decide(0.0) == ["run z1 on r"]
+    story.arrive(0.0, "a", 10, deadline_s=205.0)
+    story.arrive(0.0, "b", 10, deadline_s=1000.0)
+    story.arrive(100.0, "c", 10)
+    story.arrive(100.0, "d", 10, deadline_s=240.0)
+    order: list[str] = []
+    for now_s, call in enumerate(["z1", "d1", "c1", "b1"], start=210):
+        story.answer(float(now_s), call)
+        order += story.decide(float(now_s))
+    assert order == ["run d1 on r", "run c1 on r", "run b1 on r", "run a1 on r"]
+
+
 def test_weft_puts_a_deadline_that_can_be_met_first_and_a_lost_one_not() -> None:
     story = Story("weft", max_calls=1)
     story.arrive(0.0, "z", 10)

@@ -158,6 +158,8 @@ def test_time_does_not_run_backwards() -> None:
 def test_costs_are_times() -> None:
     with pytest.raises(InvalidRequest, match="tick_s"):
         Costs(tick_s=-1.0)
+    with pytest.raises(InvalidRequest, match="per Tick"):
+        Costs(tokens_per_tick=0.5)
     assert Costs(prefill_s=1.0, context_s=0.0).restore_s(10, shared_tokens=4) == 6.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from weft.errors import InvalidRequest
@@ -74,6 +76,22 @@ def test_so_many_programs_are_open_at_once_and_the_last_arrival_ends_it() -> Non
     assert report.steps_per_minute == pytest.approx(60 / 7.0)
     with pytest.raises(InvalidRequest, match="at once"):
         simulate(Scheduler(make_policy("fcfs")), scripts, [], concurrency=0)
+
+
+def test_guesses_that_come_true_save_ticks() -> None:
+    """A prompt of 1 s, then 4 tokens in two Ticks of 1.5 s; a policy counts them alike."""
+    costs = replace(COSTS, tokens_per_tick=2.0)
+    report = simulate(
+        Scheduler(make_policy("fcfs", costs)),
+        [script("a", ScriptStep(10, 4))],
+        [ReplicaSized(0.0, "r", 100, 1)],
+    )
+    assert report.seconds == pytest.approx(1 + 4 / 2 * 1.5)
+    call_s = costs.call_s(new_tokens=10, context_tokens=10, output_tokens=4)
+    assert call_s == pytest.approx(report.seconds, rel=1e-6)
+    late = Scheduler(make_policy("fcfs", replace(costs, start_ticks=2.0)))
+    report = simulate(late, [script("a", ScriptStep(10, 4))], [ReplicaSized(0.0, "r", 100, 1)])
+    assert report.seconds == pytest.approx(1 + (2 + 4 / 2) * 1.5)
 
 
 def test_a_span_of_time_is_reported_alone() -> None:

@@ -51,7 +51,7 @@ class QueryLimits:
     """Steps of SQLite's virtual machine."""
     timeout_s: float = 2.0
     max_database_bytes: int = 64 * 2**20
-    """How large a statement that writes may leave the file; larger ones can still be cleared."""
+    """How large a statement that writes may make the file."""
 
     def __post_init__(self) -> None:
         for name in ("max_rows", "max_bytes", "max_ops", "timeout_s", "max_database_bytes"):

@@ -15,8 +15,8 @@ __all__ = ["Work", "fit_costs"]
 NUM_SWEEPS = 2000
 """More than coordinate descent needs for four unknowns."""
 START_TICKS = 2.0
-"""A call comes right behind the Tick that ended the one before it, so it sits through the one that
-has begun without it, and through that with the last of its prompt."""
+"""Taken, not fitted: a call comes right behind the Tick that ended the one before it, so it sits
+through the one that has begun without it, and through that with the last of its prompt."""
 
 
 class Work(NamedTuple):

@@ -44,8 +44,7 @@ class WeftPolicy(SchedulingPolicy):
     each level of priority. A deadline that can still be met puts it at six times ``patience_s``
     before the latest start, so before those who hold KV once that is near; who has much time is
     passed for five times ``patience_s`` at most. Who cannot make it any more goes later by three
-    times the span it was given, behind those who can. As all these are bounded and time is not,
-    everything ages.
+    times the span it was given. As all these are bounded and time is not, everything ages.
 
     From a program that comes in, KV of an idle program is protected as long as having it again
     would cost the engine more than one more call in the batch is worth until the program returns;

@@ -32,8 +32,8 @@ from weft.runtime.bench.checkpoint import MINI_LIKE
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.undisturbed import undisturbed
 from weft.runtime.dispatch import Work, fit_costs
-from weft.runtime.machine import num_usable_cpus, stolen_s
 from weft.runtime.scheduler import Costs, ReplicaSized, Scheduler, make_policy
 from weft.runtime.scheduler.simulator import AgentWorkload, Script, simulate
 
@@ -48,8 +48,7 @@ TOKEN_SCALE = 1 / 14
 SECONDS, WARM_S = 8.0, 5.0
 NUM_PROGRAMS = 3000
 DEFAULT_ROUNDS = 3
-TOLERATED, MOST_TRIES = 0.1, 3
-"""The share of the processor time that others on the host may take before a run is repeated."""
+RUN_TIMEOUT_S = 120.0
 
 
 class Levels:
@@ -120,7 +119,7 @@ class Levels:
     def _serve(
         self, arm: Arm, scripts: Mapping[str, AgentScript], num_open: int
     ) -> tuple[Outcome, list[Work]]:
-        result = self._undisturbed(
+        result = self._run(
             self._driver,
             policy=arm.policy,
             options=dict(arm.options),
@@ -139,25 +138,21 @@ class Levels:
     ) -> None:
         asked = self._asked(scripts, num_open)
         try:
-            result = self._undisturbed(peer, **asked)
+            result = self._run(peer, **asked)
             found[PEER] = Outcome.of(result, scripts)
         except PeerFailed as error:
             self._findings.missing.append(f"{PEER}: {error}")
             self._peer = None
 
-    def _undisturbed(self, driver: Driver, **asked: Any) -> Mapping[str, Any]:
-        """The first run from which others on the same host took little processor time, else of
-        three the one from which they took least."""
-        tries: list[dict[str, Any]] = []
-        for _ in range(MOST_TRIES):
-            before_s = stolen_s()
-            result: dict[str, Any] = driver.call("run", timeout_s=120.0 + self._seconds, **asked)
-            whole_s = num_usable_cpus() * (self._warm_s + self._seconds)
-            result["stolen"] = (stolen_s() - before_s) / whole_s
-            tries.append(result)
-            if result["stolen"] <= TOLERATED:
-                break
-        return min(tries, key=lambda one: one["stolen"])
+    def _run(self, driver: Driver, **asked: Any) -> Mapping[str, Any]:
+        timeout_s = RUN_TIMEOUT_S + self._seconds
+
+        def run() -> dict[str, Any]:
+            found: dict[str, Any] = driver.call("run", timeout_s=timeout_s, **asked)
+            return found
+
+        measured = undisturbed(run)
+        return {**measured.result, "stolen": measured.stolen}
 
     def _asked(self, scripts: Mapping[str, AgentScript], num_open: int) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.bench import TINY, write_lively
 from weft.errors import PeerFailed
-from weft.runtime.bench import agentic_levels
+from weft.runtime.bench import agentic_levels, deadlines
 from weft.runtime.bench.agent_script import (
     AgentScript,
     AgentStep,
@@ -36,6 +36,7 @@ from weft.runtime.bench.deadlines import SLACK, measure_deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
+from weft.runtime.bench.undisturbed import Measured
 from weft.runtime.scheduler.simulator import AgentWorkload, SqlWorkload
 
 RATES = {OURS: 30, SPILLING: 60, "fcfs": 10, "ttl": 15, "pause": 5, "plain": 12, "cap": 20}
@@ -94,6 +95,17 @@ def measured(peer: ScriptedDriver | None, **options: Any) -> tuple[Findings, Scr
     return findings, driver
 
 
+@pytest.fixture(autouse=True)
+def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others take of this machine while tests run must not repeat them."""
+
+    def measured_once(measure: Callable[[], Any]) -> Measured[Any]:
+        return Measured(measure(), 0.03)
+
+    monkeypatch.setattr(agentic_levels, "undisturbed", measured_once)
+    monkeypatch.setattr(deadlines, "undisturbed", measured_once)
+
+
 def test_figures_compare_with_the_best_other_arm_in_the_same_rounds() -> None:
     findings, _ = measured(ScriptedDriver())
     figures = findings.figures
@@ -120,6 +132,7 @@ def test_figures_compare_with_the_best_other_arm_in_the_same_rounds() -> None:
     assert row["hit_rate"] == pytest.approx(0.6)
     assert row["recomputed_per_step"] == (400 - 160) / 120
     assert row["mean_batch"] == 5
+    assert row["stolen"] == 0.03
 
 
 def test_the_best_other_arm_is_that_of_the_best_median_not_of_every_round() -> None:
@@ -135,25 +148,6 @@ def test_the_best_other_arm_is_that_of_the_best_median_not_of_every_round() -> N
         warm_s=0.1,
     ).measure((0.5,))
     assert findings.figures["vs_best_other_x0.5"] == 30 / 20
-
-
-def test_a_disturbed_run_is_repeated_and_the_least_disturbed_of_three_counts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A round of twelve seconds on four cores, of which these are stolen, run by run."""
-    stolen = iter([0.0, 24.0, 24.0, 28.0, 40.0, 43.0, 50.0, 62.0, 62.0, 72.0, 72.0, 86.0])
-    monkeypatch.setattr(agentic_levels, "stolen_s", lambda: next(stolen, 86.0))
-    monkeypatch.setattr(agentic_levels, "num_usable_cpus", lambda: 4)
-    findings, driver = Findings(), ScriptedDriver()
-    options = BenchOptions(num_rounds=1)
-    levels = Levels(
-        cast("Driver", driver), None, options, findings, token_bytes=2, seconds=11.5, warm_s=0.5
-    )
-    levels.measure((0.5,))
-    assert len(driver.asked) == NUM_ARMS + 1 + 2
-    found = [row["stolen"] for row in findings.rows if "arm" in row]
-    assert found[:3] == [pytest.approx(stolen_s / 48) for stolen_s in (4.0, 3.0, 10.0)]
-    assert set(found[3:]) == {0.0} and len(found) == NUM_ARMS
 
 
 def test_twice_the_level_keeps_twice_as_many_open_and_rounds_draw_others() -> None:
@@ -243,7 +237,7 @@ def test_deadlines_are_compared_where_fcfs_meets_half() -> None:
     )
     assert findings.figures["fcfs_in_deadline"] == pytest.approx(0.5, abs=0.1)
     assert findings.figures["deadline_gain"] == pytest.approx(1.5, abs=0.1)
-    assert len(findings.rows) == 3
+    assert [row["stolen"] for row in findings.rows] == [0.03] * 3
 
 
 def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
@@ -267,7 +261,7 @@ def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:
             scripts=scripts,
             num_open=4,
             warm_s=0.05,
-            seconds=0.2,
+            seconds=0.5,
             spill_bytes=(1 << 16) if arm.spill_tokens else 0,
         )
         assert sum(found["steps"].values()) > 0

@@ -99,6 +99,7 @@ class ProgramAccount:
         "home",
         "idle_since_s",
         "is_paused",
+        "newcomer_tokens",
         "num_answered",
         "num_pauses",
         "path_s",
@@ -155,6 +156,8 @@ class ProgramAccount:
         """History held there, the shared prefix included."""
         self.room_tokens = 0
         """The rooms of its running calls."""
+        self.newcomer_tokens = 0
+        """Of the ledger's, those for this program."""
         self.waiting: dict[str, CallAccount] = {}
         self.running: dict[str, CallAccount] = {}
         self.tools: dict[str, ToolRun] = {}

@@ -55,7 +55,16 @@ class Ledger:
     nothing. The accounts are to be read only.
     """
 
-    __slots__ = ("_tell", "calls", "num_asked", "programs", "replicas", "tenants", "tool_times")
+    __slots__ = (
+        "_tell",
+        "calls",
+        "newcomer_tokens",
+        "num_asked",
+        "programs",
+        "replicas",
+        "tenants",
+        "tool_times",
+    )
 
     def __init__(self) -> None:
         self.programs: dict[str, ProgramAccount] = {}
@@ -65,6 +74,8 @@ class Ledger:
         """Of open programs, and of those who ever got service."""
         self.tool_times = ToolTimes()
         self.num_asked = 0
+        self.newcomer_tokens = 0
+        """What programs that hold nothing wait to take at least, each by its largest call."""
         # Any: each entry takes the fact that it stands under.
         self._tell: Mapping[type, Callable[[Any], None]] = {
             ReplicaSized: self._replica_sized,
@@ -89,7 +100,26 @@ class Ledger:
 
     def tell(self, fact: Fact) -> None:
         """Take one fact. Raises InvalidRequest for ids that are unknown or taken twice."""
+        touched = self.programs_of(fact)
         self._tell[type(fact)](fact)
+        for program in touched or self.programs_of(fact):
+            self._count_newcomer(program)
+
+    def programs_of(self, fact: Fact) -> list[ProgramAccount]:
+        """Open programs that a fact is about, not those that share what it changes."""
+        if isinstance(fact, ReplicaSized | CallGrew):
+            return []
+        if isinstance(fact, ReplicaLeft):
+            replica = self.replicas.get(fact.replica)
+            if replica is None:
+                return []
+            return [*replica.residents.values(), *replica.spilled.values()]
+        name = getattr(fact, "program", None)
+        if name is None:
+            call = self.calls.get(getattr(fact, "call", ""))
+            return [] if call is None else [call.program]
+        program = self.programs.get(name)
+        return [] if program is None else [program]
 
     def returns_in_s(self, program: ProgramAccount, now_s: float) -> float:
         """When a program will probably ask again: at once if it does, else when the last of its
@@ -135,6 +165,8 @@ class Ledger:
             assert program.room_tokens == sum(c.room_tokens for c in program.running.values())
             assert program.private_tokens >= 0 and not (program.is_paused and program.running)
             assert program.home is not None or not program.running
+            assert program.newcomer_tokens == _newcomer_tokens(program)
+        assert self.newcomer_tokens == sum(p.newcomer_tokens for p in self.programs.values())
         num_calls = sum(len(p.waiting) + len(p.running) for p in self.programs.values())
         assert num_calls == len(self.calls)
 
@@ -319,6 +351,11 @@ class Ledger:
         if not tenant.num_programs and not tenant.service_tokens:
             del self.tenants[tenant.tenant]
 
+    def _count_newcomer(self, program: ProgramAccount) -> None:
+        now = _newcomer_tokens(program) if program.program in self.programs else 0
+        self.newcomer_tokens += now - program.newcomer_tokens
+        program.newcomer_tokens = now
+
     def _running(self, name: str) -> CallAccount:
         call = _find(self.calls, name, "open call")
         if call.replica is None:
@@ -326,6 +363,13 @@ class Ledger:
                 f"Call {name!r} was not dispatched.", remedy="Run calls after their Dispatch."
             )
         return call
+
+
+def _newcomer_tokens(program: ProgramAccount) -> int:
+    """What it waits to take at least, if it holds nothing."""
+    if program.home is not None:
+        return 0
+    return max((call.least_tokens for call in program.waiting.values()), default=0)
 
 
 def _expected(fact: CallAsked, program: ProgramAccount) -> int:

@@ -139,7 +139,8 @@ class Offers:
             return float("inf"), float("inf")
         inside = max(one.free_tokens for one in replicas.values())
         outside = max(
-            one.free_tokens - self._policy.headroom_tokens(one) for one in replicas.values()
+            one.free_tokens - self._policy.headroom_tokens(one, self._ledger)
+            for one in replicas.values()
         )
         return outside, inside
 

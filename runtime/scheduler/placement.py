@@ -102,7 +102,7 @@ class Chooser:
 
     def _lacking(self, call: CallAccount, replica: ReplicaAccount) -> int:
         is_inside = call.program.home is replica
-        headroom = 0 if is_inside else self._policy.headroom_tokens(replica)
+        headroom = 0 if is_inside else self._policy.headroom_tokens(replica, self._ledger)
         return replica.need_tokens(call) + headroom - replica.free_tokens
 
     def find_victims(

@@ -72,7 +72,7 @@ class SchedulingPolicy:
         """Whether a call had better wait for something that goes on on that replica."""
         return False
 
-    def headroom_tokens(self, replica: ReplicaAccount) -> int:
+    def headroom_tokens(self, replica: ReplicaAccount, ledger: Ledger) -> int:
         """What calls must leave free there whose programs hold nothing there."""
         return 0
 

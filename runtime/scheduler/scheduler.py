@@ -27,7 +27,6 @@ from weft.runtime.scheduler.facts import (
     KvLost,
     OutsideFact,
     ProgramEnded,
-    ReplicaLeft,
     ReplicaSized,
     SuccessorsKnown,
     ToolStarted,
@@ -149,7 +148,7 @@ class Scheduler:
         return self.policy.spill_value(program, self.ledger, self._now_s).rank
 
     def _take(self, fact: Fact) -> None:
-        touched = self._programs_of(fact)
+        touched = self.ledger.programs_of(fact)
         calls = [name for one in touched for name in one.waiting]
         homes = self._stirred_by(fact, touched)
         self.ledger.tell(fact)
@@ -162,7 +161,7 @@ class Scheduler:
             call = self.ledger.calls.get(name)
             if call is None or call.replica is not None:
                 self._offers.leave(name)
-        for program in touched or self._programs_of(fact):
+        for program in touched or self.ledger.programs_of(fact):
             self._order.update(program, self.ledger, fact.at_s)
             self._place_program(program)
 
@@ -183,21 +182,6 @@ class Scheduler:
             for one in touched
             if one.home is not None and one.home.replica not in self._serving
         ]
-
-    def _programs_of(self, fact: Fact) -> list[ProgramAccount]:
-        if isinstance(fact, ReplicaSized | CallGrew):
-            return []
-        if isinstance(fact, ReplicaLeft):
-            replica = self.ledger.replicas.get(fact.replica)
-            if replica is None:
-                return []
-            return [*replica.residents.values(), *replica.spilled.values()]
-        name = getattr(fact, "program", None)
-        if name is None:
-            call = self.ledger.calls.get(getattr(fact, "call", ""))
-            return [] if call is None else [call.program]
-        program = self.ledger.programs.get(name)
-        return [] if program is None else [program]
 
     def _place_program(self, program: ProgramAccount) -> None:
         if program.program in self.ledger.programs:

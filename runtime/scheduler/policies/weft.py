@@ -31,6 +31,9 @@ RESTORING_SHARE = 0.05
 """Of a replica's time: what calls that lost patience may cost others."""
 HEADROOM_SHARE = 0.2
 """Of a replica: what programs that come in leave free for those inside to grow."""
+HEADROOM_PER_NEWCOMER = 4.0
+"""What is left free at most for each token that programs outside wait to take: where hardly anybody
+waits, hardly anybody takes the room that somebody inside frees."""
 HEADROOM_BESIDE_SPILL = 0.2
 """Of that headroom, where KV may be kept outside the pool, so that to lack room costs little."""
 
@@ -49,11 +52,11 @@ class WeftPolicy(SchedulingPolicy):
     From a program that comes in, KV of an idle program is protected as long as having it again
     would cost the engine more than one more call in the batch is worth until the program returns;
     that is nothing where nothing runs, so no engine idles. Programs that come in leave some room
-    for those inside to grow. These are given all idle KV there but that of programs which wait
-    themselves and come before them: else all could be inside, and none have room to go on. A call
-    that has waited for ``patience_s`` is given KV that is protected too, but no more of it than a
-    twentieth of the engine's time restores: else all would restore and none get on. Room is kept
-    for it meanwhile.
+    for those inside to grow, the more the more wait to come in. Those inside are given all idle KV
+    there but that of programs which wait themselves and come before them: else all could be inside,
+    and none have room to go on. A call that has waited for ``patience_s`` is given KV that is
+    protected too, but no more of it than a twentieth of the engine's time restores: else all would
+    restore and none get on. Room is kept for it meanwhile.
 
     Who gives up KV is who wins least by it: cost to have it again, times the chance to need it per
     second of holding it, per token. Where KV can be kept outside the pool it is demoted, which
@@ -130,12 +133,13 @@ class WeftPolicy(SchedulingPolicy):
         prefix = replica.prefixes.get(call.program.prefix)
         return prefix is not None and prefix.warmed_by is not None
 
-    def headroom_tokens(self, replica: ReplicaAccount) -> int:
+    def headroom_tokens(self, replica: ReplicaAccount, ledger: Ledger) -> int:
         if not replica.num_running:
             return 0
         share = self._headroom_share
         share *= HEADROOM_BESIDE_SPILL if replica.spill_capacity_tokens else 1.0
-        return int(share * replica.capacity_tokens)
+        wanted = HEADROOM_PER_NEWCOMER * ledger.newcomer_tokens
+        return int(min(share * replica.capacity_tokens, wanted))
 
     def keep_value(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> Worth:
         if _is_done(program):

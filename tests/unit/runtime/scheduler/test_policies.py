@@ -283,6 +283,20 @@ def test_weft_leaves_room_for_those_inside_to_grow_and_less_where_kv_can_be_kept
         assert story.decide(0.0) == ["run a1 on r", *expected]
 
 
+@pytest.mark.parametrize(
+    ("newcomers", "expected"), [("b", ["run b1 on r"]), ("bc", []), ("bcd", [])]
+)
+def test_weft_leaves_the_less_room_the_fewer_wait_to_come_in(
+    newcomers: str, expected: list[str]
+) -> None:
+    story = Story("weft")
+    story.arrive(0.0, "a", 830)
+    assert story.decide(0.0) == ["run a1 on r"]
+    for program in newcomers:
+        story.arrive(0.5, program, 20)
+    assert story.decide(0.5) == expected
+
+
 def growing_story(*, waits: str) -> Story:
     """a, b and c hold all; then two of them ask, ``waits`` first, and both need more room."""
     story = Story(WeftPolicy(COSTS, headroom_share=0.0))

@@ -14,7 +14,7 @@ from weft.runtime.bench.agentic_arms import KV_TOKENS, OURS, PATIENCE_S, PEER, T
 from weft.runtime.bench.agentic_levels import DEFAULT_ROUNDS, MAX_RUNNING, Levels
 from weft.runtime.bench.checkpoint import MINI_LIKE, write_checkpoint
 from weft.runtime.bench.contender import own_environment, vllm_environment
-from weft.runtime.bench.deadlines import measure_deadlines
+from weft.runtime.bench.deadlines import Deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
@@ -33,7 +33,7 @@ def bench_agentic(options: BenchOptions) -> Findings:
     from twice what fits on: what there is to win where KV never has to be given up.
     ``vs_vllm_langgraph_x2``: over LangGraph programs on vLLM's server with as much KV.
     ``p99_wait_vs_fcfs_x…``: of the time to the first token, below 1 weft is better. ``jain``:
-    fairness over four tenants at x2. ``deadline_gain``: see ``measure_deadlines``.
+    fairness over four tenants at x2. ``deadline_gain``: see ``Deadlines``.
     ``simulated_weft_x…``, ``simulated_fcfs_x…``: steps per minute in the simulator, of the same
     programs in the same span of time, over those on the engine; its costs are fitted to what
     the engine did in the round's other arms.
@@ -60,14 +60,14 @@ def bench_agentic(options: BenchOptions) -> Findings:
         findings.rows.append({"what": "costs", **loaded["costs"]})
         peer = _open_peer(stack, options, folder, loaded, findings)
         Levels(driver, peer, options, findings, token_bytes=token_bytes).measure()
-        measure_deadlines(
+        Deadlines(
             driver,
             options,
             findings,
             time_scale=TIME_SCALE,
             patience_s=PATIENCE_S,
             num_rounds=options.num_rounds or DEFAULT_ROUNDS,
-        )
+        ).measure()
     return findings
 
 

@@ -14,7 +14,7 @@ from weft.runtime.bench.undisturbed import Measured, undisturbed
 from weft.runtime.scheduler import Costs
 from weft.runtime.scheduler.simulator import Script, SqlWorkload
 
-__all__ = ["measure_deadlines"]
+__all__ = ["Deadlines"]
 
 NUM_PROGRAMS, NUM_BURSTS = 60, 3
 """Queries of a burst, and bursts of a round. A longer burst says less: how far fcfs falls behind
@@ -32,72 +32,93 @@ HALF = 0.5
 BURST_TIMEOUT_S = 600.0
 
 
-def measure_deadlines(
-    driver: Driver,
-    options: BenchOptions,
-    findings: Findings,
-    *,
-    time_scale: float,
-    patience_s: float,
-    num_rounds: int,
-    num_programs: int = NUM_PROGRAMS,
-) -> None:
-    """Bursts of text-to-SQL queries in stages, which arrive whoever is still there, and are given
-    up at twice their span.
+class Deadlines:
+    """Measures bursts of text-to-SQL queries in stages, which arrive whoever is still there, and
+    are given up at twice their span."""
 
-    The rate of arrivals is the one at which fcfs was seen to meet the deadlines of about half;
-    then all take turns at it, burst by burst, with other queries in every burst. ``deadline_gain``
-    is how many of a round weft brought in in time over how many fcfs did, ``fcfs_in_deadline`` the
-    share that it did.
-    """
+    def __init__(
+        self,
+        driver: Driver,
+        options: BenchOptions,
+        findings: Findings,
+        *,
+        time_scale: float,
+        patience_s: float,
+        num_rounds: int,
+        num_programs: int = NUM_PROGRAMS,
+    ) -> None:
+        self._driver = driver
+        self._options = options
+        self._findings = findings
+        self._time_scale = time_scale
+        self._patience_s = patience_s
+        self._num_rounds = num_rounds
+        self._num_programs = num_programs
 
-    def burst(policy: str, rate: float, seed: int) -> Measured[int]:
-        """How many were served in time."""
-        drawn = _draw(costs, rate, seed, time_scale, num_programs)
+    def measure(self) -> None:
+        """The rate of arrivals is the one at which fcfs was seen to meet the deadlines of about
+        half; then all take turns at it, burst by burst, with other queries in every burst.
+
+        ``deadline_gain`` is how many of a round weft brought in in time over how many fcfs did,
+        ``fcfs_in_deadline`` the share that it did.
+        """
+        costs = Costs(**self._driver.call("costs"))
+        rate = self._rate_of_half(costs)
+        rounds = [self._round(costs, rate, number) for number in range(self._num_rounds)]
+        least = 1 / (NUM_BURSTS * self._num_programs)
+        for policy in POLICIES[1:]:
+            gains = [found[policy] / max(found[BASE], least) for found in rounds]
+            self._note("deadline_gain" if policy == OURS else f"deadline_gain_of_{policy}", gains)
+        self._note("fcfs_in_deadline", [found[BASE] for found in rounds])
+
+    def _rate_of_half(self, costs: Costs) -> float:
+        """Over what one call at a time would serve."""
+        low, high = LOWEST, HIGHEST
+        for number in range(NUM_SEARCHES):
+            rate = (low * high) ** 0.5
+            self._options.say(f"deadlines: {rate:.2f} times what one call at a time would serve")
+            first = 500 + number * SEARCH_BURSTS
+            bursts = range(first, first + SEARCH_BURSTS)
+            num_met = sum(self._num_in_time(BASE, costs, rate, burst).result for burst in bursts)
+            is_met = num_met > HALF * SEARCH_BURSTS * self._num_programs
+            low, high = (rate, high) if is_met else (low, rate)
+        return (low * high) ** 0.5
+
+    def _round(self, costs: Costs, rate: float, number: int) -> dict[str, float]:
+        """The share that each policy served in time."""
+        met, stolen = dict.fromkeys(POLICIES, 0), 0.0
+        for burst in range(number * NUM_BURSTS, (number + 1) * NUM_BURSTS):
+            self._options.say(f"deadlines: round {number + 1}, burst {burst % NUM_BURSTS + 1}")
+            for policy in POLICIES if burst % 2 == 0 else POLICIES[::-1]:
+                measured = self._num_in_time(policy, costs, rate, burst)
+                met[policy] += measured.result
+                stolen = max(stolen, measured.stolen)
+        found = {policy: num / (NUM_BURSTS * self._num_programs) for policy, num in met.items()}
+        row = {"what": "in deadline", "rate": rate, "round": number, "stolen": stolen}
+        self._findings.rows.append(row | found)
+        return found
+
+    def _num_in_time(self, policy: str, costs: Costs, rate: float, burst: int) -> Measured[int]:
+        seed = self._options.seed * 1000 + burst
+        drawn = _draw(costs, rate, seed, self._time_scale, self._num_programs)
         asked: dict[str, Any] = {
             "policy": policy,
-            "options": {"patience_s": patience_s} if policy == OURS else {},
+            "options": {"patience_s": self._patience_s} if policy == OURS else {},
             "scripts": [script.to_json() for script in as_scripts(drawn)],
             "arrives_s": [script.arrives_s for script in drawn],
             "spans_s": [_span_s(script) for script in drawn],
             "max_running": MAX_RUNNING,
         }
-        return undisturbed(
-            lambda: int(driver.call("hurry", timeout_s=BURST_TIMEOUT_S, **asked)["num_in_time"])
-        )
 
-    def is_met(rate: float, number: int) -> bool:
-        """Whether fcfs meets the deadlines of more than half."""
-        options.say(f"deadlines: {rate:.2f} times what one call at a time would serve")
-        first = options.seed * 1000 + 500 + number * SEARCH_BURSTS
-        met = sum(burst(BASE, rate, first + more).result for more in range(SEARCH_BURSTS))
-        return met > HALF * SEARCH_BURSTS * num_programs
+        def run() -> int:
+            found = self._driver.call("hurry", timeout_s=BURST_TIMEOUT_S, **asked)
+            return int(found["num_in_time"])
 
-    costs = Costs(**driver.call("costs"))
-    low, high = LOWEST, HIGHEST
-    for number in range(NUM_SEARCHES):
-        rate = (low * high) ** 0.5
-        low, high = (rate, high) if is_met(rate, number) else (low, rate)
-    rate = (low * high) ** 0.5
-    rounds: list[dict[str, float]] = []
-    for number in range(num_rounds):
-        options.say(f"deadlines: round {number + 1}")
-        met, stolen = dict.fromkeys(POLICIES, 0), 0.0
-        for drawn in range(number * NUM_BURSTS, (number + 1) * NUM_BURSTS):
-            for policy in POLICIES if drawn % 2 == 0 else POLICIES[::-1]:
-                measured = burst(policy, rate, options.seed * 1000 + drawn)
-                met[policy] += measured.result
-                stolen = max(stolen, measured.stolen)
-        found = {policy: num / (NUM_BURSTS * num_programs) for policy, num in met.items()}
-        rounds.append(found)
-        row = {"what": "in deadline", "rate": rate, "round": number, "stolen": stolen}
-        findings.rows.append(row | found)
-    least = 1 / (NUM_BURSTS * num_programs)
-    for policy in POLICIES[1:]:
-        gains = [found[policy] / max(found[BASE], least) for found in rounds]
-        name = "deadline_gain" if policy == OURS else f"deadline_gain_of_{policy}"
-        _note(findings, name, gains, num_rounds)
-    _note(findings, "fcfs_in_deadline", [found[BASE] for found in rounds], num_rounds)
+        return undisturbed(run)
+
+    def _note(self, name: str, values: Sequence[float]) -> None:
+        median = statistics.median(values)
+        self._findings.note(name, median, num_rounds=len(values), num_asked=self._num_rounds)
 
 
 def _draw(
@@ -132,7 +153,3 @@ def _alone_s(script: Script, costs: Costs) -> float:
 def _span_s(script: Script) -> float:
     assert script.deadline_s is not None, "every query has one"
     return script.deadline_s - script.arrives_s
-
-
-def _note(findings: Findings, name: str, values: Sequence[float], num_asked: int) -> None:
-    findings.note(name, statistics.median(values), num_rounds=len(values), num_asked=num_asked)

@@ -32,7 +32,7 @@ from weft.runtime.bench.agentic_arms import (
     arms_for,
 )
 from weft.runtime.bench.agentic_levels import Levels
-from weft.runtime.bench.deadlines import SLACK, measure_deadlines
+from weft.runtime.bench.deadlines import SLACK, Deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
@@ -227,14 +227,14 @@ class HurryingDriver:
 
 def test_deadlines_are_compared_where_fcfs_meets_half() -> None:
     findings, driver = Findings(), HurryingDriver()
-    measure_deadlines(
+    Deadlines(
         cast("Driver", driver),
         BenchOptions(),
         findings,
         time_scale=1e-3,
         patience_s=0.1,
         num_rounds=3,
-    )
+    ).measure()
     assert findings.figures["fcfs_in_deadline"] == pytest.approx(0.5, abs=0.1)
     assert findings.figures["deadline_gain"] == pytest.approx(1.5, abs=0.1)
     assert [row["stolen"] for row in findings.rows] == [0.03] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -74,15 +75,16 @@ class Deadlines:
     def _rate_of_half(self, costs: Costs) -> float:
         """Over what one call at a time would serve."""
         low, high = LOWEST, HIGHEST
+        rate = math.sqrt(low * high)
         for number in range(NUM_SEARCHES):
-            rate = (low * high) ** 0.5
             self._options.say(f"deadlines: {rate:.2f} times what one call at a time would serve")
             first = 500 + number * SEARCH_BURSTS
             bursts = range(first, first + SEARCH_BURSTS)
             num_met = sum(self._num_in_time(BASE, costs, rate, burst).result for burst in bursts)
             is_met = num_met > HALF * SEARCH_BURSTS * self._num_programs
             low, high = (rate, high) if is_met else (low, rate)
-        return (low * high) ** 0.5
+            rate = math.sqrt(low * high)
+        return rate
 
     def _round(self, costs: Costs, rate: float, number: int) -> dict[str, float]:
         """The share that each policy served in time."""
@@ -94,8 +96,9 @@ class Deadlines:
                 met[policy] += measured.result
                 stolen = max(stolen, measured.stolen)
         found = {policy: num / (NUM_BURSTS * self._num_programs) for policy, num in met.items()}
-        row = {"what": "in deadline", "rate": rate, "round": number, "stolen": stolen}
-        self._findings.rows.append(row | found)
+        self._findings.rows.append(
+            {"what": "in deadline", "rate": rate, "round": number, "stolen": stolen, **found}
+        )
         return found
 
     def _num_in_time(self, policy: str, costs: Costs, rate: float, burst: int) -> Measured[int]:

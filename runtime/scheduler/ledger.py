@@ -147,29 +147,6 @@ class Ledger:
             ),
         )
 
-    def check(self) -> None:
-        """Assert that every running sum is the sum of its parts: for tests, it looks at all."""
-        for replica in self.replicas.values():
-            residents = replica.residents.values()
-            assert replica.private_tokens == sum(one.private_tokens for one in residents)
-            assert replica.num_running == sum(len(one.running) for one in residents)
-            assert replica.prefix_tokens == sum(p.num_tokens for p in replica.prefixes.values())
-            assert set(replica.idle) == {one.program for one in residents if not one.running}
-            assert replica.idle_tokens == sum(one.private_tokens for one in replica.idle.values())
-            spilled = replica.spilled.values()
-            assert replica.spilled_tokens == sum(one.spilled_tokens for one in spilled)
-            assert all(one.spilled_to is replica and one.home is None for one in spilled)
-            for name, prefix in replica.prefixes.items():
-                assert prefix.num_sharers == sum(one.prefix == name for one in residents)
-        for program in self.programs.values():
-            assert program.room_tokens == sum(c.room_tokens for c in program.running.values())
-            assert program.private_tokens >= 0 and not (program.is_paused and program.running)
-            assert program.home is not None or not program.running
-            assert program.newcomer_tokens == _newcomer_tokens(program)
-        assert self.newcomer_tokens == sum(p.newcomer_tokens for p in self.programs.values())
-        num_calls = sum(len(p.waiting) + len(p.running) for p in self.programs.values())
-        assert num_calls == len(self.calls)
-
     def _replica_sized(self, fact: ReplicaSized) -> None:
         if fact.capacity_tokens < 1 or fact.max_calls < 1 or fact.spill_tokens < 0:
             raise InvalidRequest(f"{fact!r} has no room.", remedy="Tell that the replica left.")

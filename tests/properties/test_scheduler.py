@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from tests.properties.naive_ledger import recompute
 from tests.properties.scheduler_strategies import drawn_mix, mixes, replica_sets
+from tests.support.accounts import check_accounts
 from weft.runtime.scheduler import (
     Decided,
     Decision,
@@ -39,7 +40,7 @@ class WatchedScheduler(Scheduler):
 
     def decide(self, now_s: float) -> Sequence[Decision]:
         decisions = super().decide(now_s)
-        self.ledger.check()
+        check_accounts(self.ledger)
         for replica in self.ledger.replicas.values():
             assert replica.used_tokens <= replica.capacity_tokens
             assert replica.spilled_tokens <= replica.spill_capacity_tokens

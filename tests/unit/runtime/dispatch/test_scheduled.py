@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.accounts import check_accounts
 from weft.errors import EngineClosed, InvalidRequest
 from weft.programs import Step, context, gen, program, tool
 from weft.programs.request import Request
@@ -103,7 +104,7 @@ async def test_a_cancelled_run_leaves_the_line_and_its_neighbours_go_on() -> Non
     await runs[0].cancel()
     sequencer.open("three")
     assert await runs[2].result() == "answer"
-    engine.scheduler.ledger.check()
+    check_accounts(engine.scheduler.ledger)
     assert not engine.scheduler.ledger.programs
     assert not engine.scheduler.ledger.calls
     assert not engine.book.programs()
@@ -227,7 +228,7 @@ async def test_later_prompts_may_be_shorter_than_what_runs_begin_with() -> None:
     engine = ScheduledEngine(ScriptedEngine())
     for _ in range(3):
         assert await (await Run.start(ask_and_judge, engine=engine)).result() == "judge"
-    engine.scheduler.ledger.check()
+    check_accounts(engine.scheduler.ledger)
 
 
 async def test_a_call_is_new_from_where_it_differs_from_earlier_ones() -> None:

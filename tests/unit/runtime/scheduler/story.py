@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.accounts import check_accounts
 from weft.runtime.scheduler import (
     CallAnswered,
     CallAsked,
@@ -61,7 +62,7 @@ class Story:
     def tell(self, *facts: OutsideFact) -> None:
         for fact in facts:
             self.scheduler.tell(fact)
-            self.scheduler.ledger.check()
+            check_accounts(self.scheduler.ledger)
 
     def arrive(self, at_s: float, program: str, context: int, **about: object) -> None:
         """A program and its first call, whose output is expected to be 10 tokens."""
@@ -87,5 +88,5 @@ class Story:
 
     def decide(self, at_s: float) -> list[str]:
         decisions = [brief(one) for one in self.scheduler.decide(at_s)]
-        self.scheduler.ledger.check()
+        check_accounts(self.scheduler.ledger)
         return decisions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.accounts import check_accounts
 from tests.unit.runtime.scheduler.story import COSTS, Story
 from weft.errors import InvalidRequest, JournalCorrupt, ReplayMismatch
 from weft.runtime.scheduler import (
@@ -143,7 +144,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(fact: OutsideFact) -> Non
     assert story.decide(0.0) == ["run a1 on r"]
     with pytest.raises(InvalidRequest):
         story.scheduler.tell(fact)
-    story.scheduler.ledger.check()
+    check_accounts(story.scheduler.ledger)
     story.answer(0.5, "a1")
     assert story.decide(0.5) == ["run b1 on r"]
 

@@ -15,7 +15,7 @@ TOLERATED = 0.1
 """The share of the processor time that others on the host may take."""
 MOST_TRIES = 3
 PAUSE_S = 10.0
-"""Between tries; what disturbs rarely lasts for less."""
+"""Between tries."""
 
 
 class Measured(NamedTuple, Generic[T]):

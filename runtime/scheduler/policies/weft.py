@@ -23,8 +23,12 @@ CHECKS_PER_PATIENCE = 120
 SHORTEST_RECHECK_S = 20e-3
 HOLDERS_PATIENCES = 5.0
 """By how many times the patience programs that hold KV go before others."""
+RELAXED_PATIENCES = 10.0
+"""By how many times the patience others pass a program at most that has much time."""
 LATE_SPANS = 3.0
-"""By how many times the span that it was given a program goes later which cannot make it."""
+"""After how many times the span that it was given a program goes which cannot make it."""
+LATE_PATHS = 5.0
+"""By how many times what is left of it: of those who are late, who has least left goes first."""
 WORTH_OF_COMPANY = 0.1
 """Of what one more call in the batch wins at once: what it is worth, as it would win it later."""
 RESTORING_SHARE = 0.05
@@ -45,9 +49,11 @@ class WeftPolicy(SchedulingPolicy):
     KV (it ends soonest, and then frees it), later by up to half of it for what its tenant had
     beyond its fair share and again for the critical path left, and earlier by ``patience_s`` for
     each level of priority. A deadline that can still be met puts it at six times ``patience_s``
-    before the latest start, so before those who hold KV once that is near; who has much time is
-    passed for five times ``patience_s`` at most. Who cannot make it any more goes later by three
-    times the span it was given. As all these are bounded and time is not, everything ages.
+    before the latest time to begin the whole program, so before those who hold KV once that is
+    near; who has much time is passed for ten times ``patience_s`` at most. Who cannot make it any
+    more goes as if it had been asked three times its span after it arrived, later by five times
+    what is left. Both orders stand while a program goes on: where few can make it, some do, not
+    many in turns and hardly any. As all these are bounded and time is not, everything ages.
 
     From a program that comes in, KV of an idle program is protected as long as having it again
     would cost the engine more than one more call in the batch is worth until the program returns;
@@ -194,20 +200,20 @@ class WeftPolicy(SchedulingPolicy):
         return self._place(one, now_s).key < self._place(other, now_s).key
 
     def _place(self, call: CallAccount, now_s: float) -> Place:
-        program = call.program
-        at_s = call.asked_s - self.patience_s * program.priority + self._shares.lag_s(call)
-        at_s += min(program.seconds_left or 0.0, self.patience_s / 2)
+        program, left_s = call.program, call.program.seconds_left or 0.0
+        later_s = self._shares.lag_s(call) - self.patience_s * program.priority
+        at_s = call.asked_s + later_s + min(left_s, self.patience_s / 2)
         if program.home is not None:
             at_s -= HOLDERS_PATIENCES * self.patience_s
         if program.deadline_s is None:
             return Place((at_s,))
-        path_s = max(program.seconds_left or 0.0, self._call_s(call))
-        latest_s = program.deadline_s - path_s
+        latest_s = program.deadline_s - max(left_s, self._call_s(call))
         if now_s >= latest_s:
-            span_s = program.deadline_s - program.arrived_s
-            return Place((at_s + LATE_SPANS * max(0.0, span_s),))
-        pulled_s = latest_s - (HOLDERS_PATIENCES + 1) * self.patience_s
-        return Place((min(at_s + HOLDERS_PATIENCES * self.patience_s, pulled_s),), latest_s)
+            span_s = max(0.0, program.deadline_s - program.arrived_s)
+            late_s = LATE_SPANS * span_s + LATE_PATHS * left_s
+            return Place((program.arrived_s + later_s + late_s,))
+        pulled_s = latest_s - program.path_s - (HOLDERS_PATIENCES + 1) * self.patience_s
+        return Place((min(at_s + RELAXED_PATIENCES * self.patience_s, pulled_s),), latest_s)
 
     def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
         """Its KV is not in the pool any more; take note of when to restore it."""

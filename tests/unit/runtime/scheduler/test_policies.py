@@ -369,6 +369,38 @@ def test_weft_puts_a_deadline_that_can_be_met_first_and_a_lost_one_not() -> None
     assert order == ["run b1 on r", "run a1 on r", "run c1 on r"]
 
 
+def test_weft_goes_on_with_a_program_that_it_began_before_its_deadline() -> None:
+    """By what is left alone it came after those that had not begun, and all missed together."""
+    story = Story("weft", max_calls=1)
+    story.arrive(0.0, "a", 10, deadline_s=400.0)
+    story.arrive(0.0, "b", 10, deadline_s=410.0)
+    story.tell(SuccessorsKnown(0.0, "a", 2, 200.0), SuccessorsKnown(0.0, "b", 2, 200.0))
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.answer(100.0, "a1")
+    story.tell(SuccessorsKnown(100.0, "a", 1, 100.0))
+    story.ask(100.0, "a2", 30, 10)
+    assert story.decide(100.0) == ["run a2 on r"]
+
+
+def test_weft_ends_one_late_program_after_the_other_and_not_all_in_turns() -> None:
+    story = Story("weft", max_calls=1)
+    story.arrive(0.0, "a", 10, deadline_s=10.0)
+    story.arrive(0.0, "b", 10, deadline_s=10.0)
+    assert story.decide(0.0) == ["run a1 on r"]
+    story.answer(20.0, "a1")
+    assert story.decide(20.0) == ["run b1 on r"]
+    story.answer(30.0, "b1")
+    story.arrive(30.0, "z", 10)
+    assert story.decide(30.0) == ["run z1 on r"]
+    for now_s, program, left_s in ((40.0, "a", 100.0), (50.0, "b", 20.0)):
+        story.tell(SuccessorsKnown(now_s, program, 1, left_s))
+        story.ask(now_s, f"{program}2", 30, 10)
+    story.answer(60.0, "z1")
+    assert story.decide(60.0) == ["run b2 on r"]
+    story.answer(70.0, "b2")
+    assert story.decide(70.0) == ["run a2 on r"]
+
+
 @pytest.mark.parametrize(("spill", "verb"), [(0, "pause"), (5000, "demote")])
 def test_weft_pays_for_a_restore_when_it_gives_kv_up(spill: int, verb: str) -> None:
     """Else a second call that lost patience broke in on the credit of the first."""

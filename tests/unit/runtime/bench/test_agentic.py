@@ -32,7 +32,7 @@ from weft.runtime.bench.agentic_arms import (
     arms_for,
 )
 from weft.runtime.bench.agentic_levels import Levels
-from weft.runtime.bench.deadlines import SLACK, Deadlines
+from weft.runtime.bench.deadlines import SLACKS, Deadlines
 from weft.runtime.bench.driver import Driver
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
@@ -213,13 +213,15 @@ class HurryingDriver:
 
     def __init__(self) -> None:
         self.rates: list[float] = []
+        self.spans_s: list[float] = []
 
     def call(self, operation: str, *, timeout_s: float = 0.0, **asked: Any) -> Any:
         if operation == "costs":
             return {"tick_s": 1e-3, "decode_s": 0.0, "prefill_s": 0.0, "context_s": 0.0}
         num = len(asked["scripts"])
-        mean_span_s = sorted(asked["spans_s"])[num // 2]
-        rate = num / asked["arrives_s"][-1] * mean_span_s / SLACK
+        self.spans_s.append(sorted(asked["spans_s"])[num // 2])
+        slack = SLACKS[""] if self.spans_s[-1] > 0.7 * self.spans_s[0] else SLACKS["tight_"]
+        rate = num / asked["arrives_s"][-1] * self.spans_s[-1] / slack
         self.rates.append(rate)
         share = min(1.0, 1.0 / rate) * (1.0 if asked["policy"] == "fcfs" else 1.5)
         return {"num_in_time": round(num * min(1.0, share)), "seconds": 1.0}
@@ -235,9 +237,11 @@ def test_deadlines_are_compared_where_fcfs_meets_half() -> None:
         patience_s=0.1,
         num_rounds=3,
     ).measure()
-    assert findings.figures["fcfs_in_deadline"] == pytest.approx(0.5, abs=0.1)
-    assert findings.figures["deadline_gain"] == pytest.approx(1.5, abs=0.1)
-    assert [row["stolen"] for row in findings.rows] == [0.03] * 3
+    for kind in SLACKS:
+        assert findings.figures[f"{kind}fcfs_in_deadline"] == pytest.approx(0.5, abs=0.1)
+        assert findings.figures[f"{kind}deadline_gain"] == pytest.approx(1.5, abs=0.1)
+    assert [row["slack"] for row in findings.rows] == [8.0] * 3 + [4.0] * 3
+    assert [row["stolen"] for row in findings.rows] == [0.03] * 6
 
 
 def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ class WeftPolicy(SchedulingPolicy):
     before the latest time to begin the whole program, so before those who hold KV once that is
     near; who has much time is passed for ten times ``patience_s`` at most. Who cannot make it any
     more goes as if it had been asked three times its span after it arrived, later by five times
-    what is left. Both orders stand while a program goes on: where few can make it, some do, not
-    many in turns and hardly any. As all these are bounded and time is not, everything ages.
+    what is left of it. Neither order sets a program back for having gone on: served in turns, all
+    would miss together. As all these are bounded and time is not, everything ages.
 
     From a program that comes in, KV of an idle program is protected as long as having it again
     would cost the engine more than one more call in the batch is worth until the program returns;

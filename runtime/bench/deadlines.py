@@ -105,8 +105,8 @@ class Deadlines:
                 met[policy] += measured.result
                 stolen = max(stolen, measured.stolen)
         found = {policy: num / (NUM_BURSTS * self._num_programs) for policy, num in met.items()}
-        row = {"what": "in deadline", "slack": load.slack, "rate": rate, "round": number}
-        self._findings.rows.append({**row, "stolen": stolen, **found})
+        where = {"slack": load.slack, "rate": rate, "round": number, "stolen": stolen}
+        self._findings.rows.append({"what": "in deadline", **where, **found})
         return found
 
     def _num_in_time(self, policy: str, load: _Load, rate: float, burst: int) -> Measured[int]:

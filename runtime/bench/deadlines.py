@@ -28,9 +28,10 @@ begin with. Among others they take some three times as long, so of the tight one
 even if they never wait: there is less to win."""
 BASE, OURS = "fcfs", "weft"
 POLICIES = (BASE, "deadline", OURS)
-NUM_SEARCHES, SEARCH_BURSTS = 5, 2
-LOWEST, HIGHEST = 0.5, 8.0
-"""Rates between which the search goes, over what one call at a time would serve."""
+LOWEST, HIGHEST, NUM_SEARCHES = 0.5, 8.0, 5
+"""Rates between which the first round looks, over what one call at a time would serve."""
+FROM_LAST, NUM_MORE = 1.4, 3
+"""How far from the rate of the last round the others look."""
 HALF = 0.5
 BURST_TIMEOUT_S = 600.0
 
@@ -59,21 +60,27 @@ class Deadlines:
         self._num_programs = num_programs
 
     def measure(self) -> None:
-        """The rate of arrivals is the one at which fcfs was seen to meet the deadlines of about
-        half; then all take turns at it, burst by burst, with other queries in every burst.
+        """Every round has queries of its own. At first it looks for the rate of arrivals at which
+        fcfs meets the deadlines of about half of them; then all policies take turns at that rate,
+        fcfs once more among them.
 
         ``deadline_gain`` is how many of a round weft brought in in time over how many fcfs did,
         ``fcfs_in_deadline`` the share that it did; ``tight_…`` the same where spans are half as
-        long, at a rate of their own.
+        long, at rates of their own.
         """
         costs = Costs(**self._driver.call("costs"))
         for kind, slack in SLACKS.items():
-            load = _Load(costs, slack, self._time_scale, self._num_programs)
-            self._measure(kind, load)
+            self._measure(kind, _Load(costs, slack, self._time_scale, self._num_programs))
 
     def _measure(self, kind: str, load: _Load) -> None:
-        rate = self._rate_of_half(load)
-        rounds = [self._round(load, rate, number) for number in range(self._num_rounds)]
+        rounds: list[dict[str, float]] = []
+        between, num_steps = (LOWEST, HIGHEST), NUM_SEARCHES
+        for number in range(self._num_rounds):
+            bursts = range(number * NUM_BURSTS, (number + 1) * NUM_BURSTS)
+            self._options.say(f"deadlines: round {number + 1}, with {load.slack:g} times the work")
+            rate = self._rate_of_half(load, bursts, between, num_steps)
+            rounds.append(self._round(load, rate, number, bursts))
+            between, num_steps = (rate / FROM_LAST, rate * FROM_LAST), NUM_MORE
         least = 1 / (NUM_BURSTS * self._num_programs)
         for policy in POLICIES[1:]:
             gains = [found[policy] / max(found[BASE], least) for found in rounds]
@@ -81,30 +88,31 @@ class Deadlines:
             self._note(kind + name, gains)
         self._note(f"{kind}fcfs_in_deadline", [found[BASE] for found in rounds])
 
-    def _rate_of_half(self, load: _Load) -> float:
+    def _rate_of_half(
+        self, load: _Load, bursts: Sequence[int], between: tuple[float, float], num_steps: int
+    ) -> float:
         """Over what one call at a time would serve."""
-        low, high = LOWEST, HIGHEST
+        low, high = between
         rate = math.sqrt(low * high)
-        for number in range(NUM_SEARCHES):
-            self._options.say(f"deadlines: {rate:.2f} times what one call at a time would serve")
-            first = 500 + number * SEARCH_BURSTS
-            bursts = range(first, first + SEARCH_BURSTS)
+        for _ in range(num_steps):
             num_met = sum(self._num_in_time(BASE, load, rate, burst).result for burst in bursts)
-            is_met = num_met > HALF * SEARCH_BURSTS * self._num_programs
-            low, high = (rate, high) if is_met else (low, rate)
+            share = num_met / (len(bursts) * self._num_programs)
+            self._options.say(f"deadlines: {BASE} meets {share:.2f} at a rate of {rate:.2f}")
+            low, high = (rate, high) if share > HALF else (low, rate)
             rate = math.sqrt(low * high)
         return rate
 
-    def _round(self, load: _Load, rate: float, number: int) -> dict[str, float]:
+    def _round(
+        self, load: _Load, rate: float, number: int, bursts: Sequence[int]
+    ) -> dict[str, float]:
         """The share that each policy served in time."""
         met, stolen = dict.fromkeys(POLICIES, 0), 0.0
-        for burst in range(number * NUM_BURSTS, (number + 1) * NUM_BURSTS):
-            self._options.say(f"deadlines: round {number + 1}, burst {burst % NUM_BURSTS + 1}")
+        for burst in bursts:
             for policy in POLICIES if burst % 2 == 0 else POLICIES[::-1]:
                 measured = self._num_in_time(policy, load, rate, burst)
                 met[policy] += measured.result
                 stolen = max(stolen, measured.stolen)
-        found = {policy: num / (NUM_BURSTS * self._num_programs) for policy, num in met.items()}
+        found = {policy: num / (len(bursts) * self._num_programs) for policy, num in met.items()}
         where = {"slack": load.slack, "rate": rate, "round": number, "stolen": stolen}
         self._findings.rows.append({"what": "in deadline", **where, **found})
         return found

@@ -242,6 +242,7 @@ def test_deadlines_are_compared_where_fcfs_meets_half() -> None:
         assert findings.figures[f"{kind}deadline_gain"] == pytest.approx(1.5, abs=0.1)
     assert [row["slack"] for row in findings.rows] == [8.0] * 3 + [4.0] * 3
     assert [row["stolen"] for row in findings.rows] == [0.03] * 6
+    assert len({row["rate"] for row in findings.rows}) == 6, "every round looks for its own"
 
 
 def test_weft_s_own_driver_serves_programs_in_every_way(tmp_path: Path) -> None:

@@ -102,13 +102,15 @@ class Levels:
         if self._peer is not None and level == PEER_LEVEL:
             self._say(level, number, PEER)
             self._serve_peer(self._peer, scripts, num_open, found)
-        costs = fit_costs(work, Costs(**self._driver.call("costs")))
+        known = Costs(**self._driver.call("costs"))
+        costs = fit_costs(work, known)
         self._findings.rows.append(
             {"what": "costs", "level": level, "round": number, **asdict(costs)}
         )
         for arm in arms:
             if arm.name in SIMULATED:
-                rate = self._simulate(arm, drawn, num_open, costs)
+                scheduler = Scheduler(make_policy(arm.policy, known, **arm.options))
+                rate = self._simulate(scheduler, arm, drawn, num_open, costs)
                 self._simulated[arm.name].append(rate / _rate(found, arm.name))
         _note_rows(self._findings, level, number, num_open, found)
         return found
@@ -162,14 +164,16 @@ class Levels:
             "seconds": self._seconds,
         }
 
-    def _simulate(self, arm: Arm, drawn: Sequence[Script], num_open: int, costs: Costs) -> float:
+    def _simulate(
+        self, scheduler: Scheduler, arm: Arm, drawn: Sequence[Script], num_open: int, costs: Costs
+    ) -> float:
         """Steps per minute in the simulator, of the same programs in the same span of time."""
         replica = ReplicaSized(0.0, "0", KV_TOKENS, MAX_RUNNING, arm.spill_tokens)
-        scheduler = Scheduler(make_policy(arm.policy, costs, **arm.options))
         report = simulate(
             scheduler,
             drawn,
             [replica],
+            costs=costs,
             concurrency=num_open,
             since_s=self._warm_s,
             until_s=self._warm_s + self._seconds,

@@ -12,6 +12,7 @@ from weft.runtime.scheduler import (
     CallGrew,
     ProgramEnded,
     SuccessorsKnown,
+    ToolStarted,
     make_policy,
     policy_names,
 )
@@ -109,35 +110,51 @@ def test_cap_lets_so_many_programs_in_until_they_end() -> None:
     assert story.decide(3.0) == ["run b1 on r"]
 
 
-def ttl_story(latency_s: float) -> Story:
-    """a is in a tool that took so long before; b runs; c needs a's room."""
+def ttl_story(away_s: float, *, tool: str = "shell") -> Story:
+    """Programs came back from a shell after so long; a is in a tool since 1000 s, or about to say
+    so; b runs; c needs a's room."""
     story = Story("ttl")
-    story.learn_tool("shell", *[latency_s] * 4)
-    story.arrive(0.0, "a", 400)
-    story.arrive(0.0, "b", 400)
-    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
-    story.answer(1.0, "a1", tool="shell")
-    story.arrive(1.0, "c", 400)
+    story.arrive(0.0, "w", 10)
+    assert story.decide(0.0) == ["run w1 on r"]
+    for turn in range(1, 5):
+        story.answer(turn * away_s, f"w{turn}", tool="shell")
+        story.tool_returns((turn + 0.9) * away_s, f"w{turn}", "shell")
+        story.ask((turn + 1) * away_s, f"w{turn + 1}", 20 + 10 * turn, 10)
+        assert story.decide((turn + 1) * away_s) == [f"run w{turn + 1} on r"]
+    story.tell(ProgramEnded(999.0, "w"))
+    story.arrive(999.0, "a", 400)
+    story.arrive(999.0, "b", 400)
+    assert story.decide(999.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1000.0, "a1", tool=tool)
+    story.arrive(1000.0, "c", 400)
     return story
 
 
 def test_ttl_pins_kv_as_long_as_the_tool_is_worth_it() -> None:
     story = ttl_story(0.5)
-    assert story.decide(1.0) == []
-    assert 1.5 <= story.scheduler.wake_s < 1.6
-    assert story.decide(1.6) == ["evict a", "run c1 on r"]
+    assert story.decide(1000.0) == []
+    assert 1000.5 <= story.scheduler.wake_s < 1000.6
+    assert story.decide(1000.6) == ["evict a", "run c1 on r"]
+
+
+def test_ttl_pins_kv_from_the_answer_on_before_the_program_says_which_tool_it_uses() -> None:
+    story = ttl_story(0.5, tool="")
+    assert story.decide(1000.0) == []
+    story.tell(ToolStarted(1000.1, "a", "shell", "shell-a1"))
+    assert story.decide(1000.1) == []
+    assert 1000.5 <= story.scheduler.wake_s < 1000.6
 
 
 def test_ttl_does_not_pin_for_a_tool_that_takes_longer_than_computing_anew() -> None:
-    assert ttl_story(60.0).decide(1.0) == ["evict a", "run c1 on r"]
+    assert ttl_story(60.0).decide(1000.0) == ["evict a", "run c1 on r"]
 
 
 def test_ttl_keeps_a_pin_that_ran_out_while_its_program_waits() -> None:
     story = ttl_story(0.5)
-    assert story.decide(1.0) == []
-    story.tool_returns(1.2, "a1", "shell")
-    story.ask(1.2, "a2", 420, 10)
-    assert story.decide(1.7) == ["run a2 on r"]
+    assert story.decide(1000.0) == []
+    story.tool_returns(1000.2, "a1", "shell")
+    story.ask(1000.2, "a2", 420, 10)
+    assert story.decide(1000.7) == ["run a2 on r"]
 
 
 def test_pause_holds_newcomers_and_resumes_them_in_a_sweep() -> None:

@@ -24,8 +24,7 @@ TOKEN_SCALE = 1 / 14
 MAX_RUNNING = 6
 SLACKS = {"": 8.0, "tight_": 4.0}
 """Median span of a query over the time that its calls take of an engine alone, by what its figures
-begin with. Among others they take some three times as long, so of the tight ones many are late
-even if they never wait: there is less to win."""
+begin with. In a full batch calls take longer than alone: tight ones leave little time to wait."""
 BASE, OURS = "fcfs", "weft"
 POLICIES = (BASE, "deadline", OURS)
 LOWEST, HIGHEST, NUM_SEARCHES = 0.5, 8.0, 5

@@ -27,9 +27,9 @@ class TtlPolicy(SchedulingPolicy):
     programs that come back from such a tool within t, times what is spared (computing the context
     again, and waiting in the line). Cost: the time that the pin is held on average, times the
     share of the replica that it holds. Which tool it is may be told a little later; until then it
-    is taken to be the one that the program used last. A pin that runs out while its
-    program waits already is kept, and a replica that would run nothing has no pins. Programs that
-    hold KV go first, then those that arrived first.
+    is taken to be the one that the program used last. A pin that runs out while its program waits
+    already is kept, and a replica that would run nothing has no pins. Programs that hold KV go
+    first, then those that arrived first.
     """
 
     name = "ttl"
@@ -69,10 +69,10 @@ class TtlPolicy(SchedulingPolicy):
     def protects(
         self, program: ProgramAccount, worth: Worth, call: CallAccount, now_s: float
     ) -> bool:
+        if program.waiting:
+            return True
         until_s = self._pinned_until_s.get(program.program)
-        if until_s is None:
-            until_s = self._until_s(program)
-        return bool(program.waiting) or now_s < until_s
+        return now_s < (self._until_s(program) if until_s is None else until_s)
 
     def stirred(self, ledger: Ledger, now_s: float) -> Iterable[str]:
         homes: dict[str, None] = {}

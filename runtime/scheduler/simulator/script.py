@@ -38,3 +38,8 @@ class Script:
             raise InvalidRequest(
                 f"Program {self.program!r} has no steps.", remedy="Give at least one."
             )
+
+    @property
+    def shared_prefix(self) -> str:
+        """Alike for all who share its KV; empty: nobody. As on an engine, tenants share none."""
+        return f"{self.tenant}/{self.prefix}" if self.prefix else ""

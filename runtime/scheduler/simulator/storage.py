@@ -39,7 +39,7 @@ class Storage:
         """A context is in the replica's pool from now on; its last tokens are new."""
         kept = self._kept.get(script.program)
         is_here = kept is not None and kept.replica == replica
-        shares = self._sharers.get((replica, script.prefix), 0) > 0
+        shares = self._sharers.get((replica, script.shared_prefix), 0) > 0
         held = script.prefix_tokens if script.prefix and shares else 0
         loaded = 0
         if is_here and kept is not None and kept.is_spilled:
@@ -62,7 +62,7 @@ class Storage:
         """So much of a program is in the replica's pool, and nothing anywhere else."""
         self.forget(script)
         self._kept[script.program] = _Kept(replica, num_tokens, False)
-        key = replica, script.prefix
+        key = replica, script.shared_prefix
         self._sharers[key] = self._sharers.get(key, 0) + 1
 
     def spill(self, script: Script) -> float:
@@ -75,4 +75,4 @@ class Storage:
     def forget(self, script: Script) -> None:
         kept = self._kept.pop(script.program, None)
         if kept is not None and not kept.is_spilled:
-            self._sharers[kept.replica, script.prefix] -= 1
+            self._sharers[kept.replica, script.shared_prefix] -= 1

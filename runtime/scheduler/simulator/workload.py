@@ -105,7 +105,7 @@ def concurrency_for(
         for step in script.steps:
             held += step.new_tokens + step.output_tokens
             contexts.append(held)
-    prefixes = {script.prefix: script.prefix_tokens for script in scripts}
+    prefixes = {script.shared_prefix: script.prefix_tokens for script in scripts}
     capacity = sum(one.capacity_tokens for one in replicas)
     private = oversubscription * capacity - len(replicas) * sum(prefixes.values())
     return max(1, int(private * len(contexts) / max(1, sum(contexts))))

@@ -138,7 +138,7 @@ class _World:
                 script.program,
                 tenant=script.tenant,
                 deadline_s=life.deadline_s,
-                prefix=script.prefix,
+                prefix=script.shared_prefix,
                 prefix_tokens=script.prefix_tokens,
             )
         )

@@ -40,6 +40,26 @@ def test_two_programs_decode_together() -> None:
     assert report.num_ended == 2 and report.in_deadline == 1.0
 
 
+@pytest.mark.parametrize(("tenants", "held"), [("xx", 40), ("xy", 0)])
+def test_a_prefix_is_shared_inside_a_tenant_alone(tenants: str, held: int) -> None:
+    scripts = [
+        Script(
+            program=tenant + str(number),
+            arrives_s=float(number),
+            steps=(ScriptStep(10, 90),),
+            tenant=tenant,
+            prefix="system",
+            prefix_tokens=40,
+        )
+        for number, tenant in enumerate(tenants)
+    ]
+    # In 240 tokens two fit only if they share the prefix; else the second waits.
+    replica = ReplicaSized(0.0, "r", 240)
+    report = simulate(Scheduler(make_policy("fcfs", COSTS)), scripts, [replica])
+    assert report.hit_rate == held / 100
+    assert (report.worst_wait_s > 100.0) == (not held)
+
+
 def test_what_was_given_up_is_computed_again() -> None:
     first = script("a", ScriptStep(60, 5, "shell", 60.0), ScriptStep(5, 5))
     second = script("b", ScriptStep(70, 5))

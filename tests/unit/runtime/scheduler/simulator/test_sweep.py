@@ -31,6 +31,7 @@ def draw(seed: int) -> Sequence[Script]:
         turns_p50=2.0,
         turns_p90=3.0,
         num_prefixes=1,
+        num_tenants=1,
     ).draw(seed)
 
 
@@ -51,7 +52,7 @@ def test_every_arm_meets_the_same_programs_at_every_load_and_seed() -> None:
 
 def test_twice_the_load_is_twice_the_programs() -> None:
     scripts = draw(1)
-    shared = sum({script.prefix: script.prefix_tokens for script in scripts}.values())
+    shared = sum({script.shared_prefix: script.prefix_tokens for script in scripts}.values())
     once, twice = (concurrency_for(scripts, REPLICAS, load) for load in (1.0, 2.0))
     extra = 4_000 / (4_000 - shared)
     assert twice == pytest.approx(once * (1 + extra), abs=2)

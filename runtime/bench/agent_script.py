@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice, zip_longest
 from typing import Any, NamedTuple
 
 from weft.runtime.scheduler.simulator import Script
@@ -69,7 +70,8 @@ def in_time(script: Script, scale: float) -> Script:
 
 
 def in_midst(scripts: Sequence[Script], num_open: int, seed: int) -> list[Script]:
-    """The same programs, but ``num_open`` of them come first as if they had been open for long.
+    """The same programs, but ``num_open`` of them come first as if they had been open for long, as
+    many of each tenant.
 
     Who is open at any moment is a program the likelier the more steps it has, and at any of its
     steps alike: it begins there, and reads what was written before at once.
@@ -80,7 +82,11 @@ def in_midst(scripts: Sequence[Script], num_open: int, seed: int) -> list[Script
         key=lambda number: rng.random() ** (1 / len(scripts[number].steps)),
         reverse=True,
     )
-    first = dict.fromkeys(ranked[:num_open])
+    of_tenants: dict[str, list[int]] = {}
+    for number in ranked:
+        of_tenants.setdefault(scripts[number].tenant, []).append(number)
+    in_turns = chain.from_iterable(zip_longest(*of_tenants.values()))
+    first = dict.fromkeys(islice((one for one in in_turns if one is not None), num_open))
     later = [script for number, script in enumerate(scripts) if number not in first]
     return [_from_step(scripts[number], rng) for number in first] + later
 

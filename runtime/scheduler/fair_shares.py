@@ -1,49 +1,126 @@
-"""Fair shares of tenants by start-time fair queueing (Goyal, Vin and Cheng, 1996)."""
+"""Fair shares of tenants by virtual counters of service (VTC; Sheng et al., 2024)."""
 
 from __future__ import annotations
+
+import heapq
+from typing import NamedTuple
 
 from weft.runtime.scheduler.accounts import CallAccount
 
 __all__ = ["FairShares"]
 
+MOST_TENANTS = 1024
+"""Kept with nothing waiting; beyond that those are forgotten who are not ahead of anybody."""
+
+
+class _Asked(NamedTuple):
+    program: str
+    tenant: _Tenant
+    start_s: float
+    """What its tenant will have been given before it."""
+    cost_s: float
+    is_outside: bool
+
+
+class _Tenant:
+    __slots__ = ("given_s", "name", "num_waiting", "pending_s")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.given_s = 0.0
+        self.num_waiting = 0
+        self.pending_s = 0.0
+        """Of calls that wait and whose programs hold no KV."""
+
 
 class FairShares:
-    """Gives every call a lag: by how much its tenant is ahead of the others, in engine seconds.
+    """Gives every call a lag: by how much its tenant is ahead, in engine seconds.
 
-    A call starts in virtual time where its tenant's last one ends, or now if that is over;
-    virtual time is the start of the call that was dispatched last. A tenant alone has no lag.
+    A tenant is counted what its dispatched calls cost. A call lags by what its tenant has been
+    given more than the tenant with least that waits for anything; one whose program holds nothing
+    lags also by those of its tenant that came in vain before it, so that a burst does not go first
+    as a whole. A tenant that begins to wait is lifted to the one with least: what was not asked for
+    is not saved up. A tenant alone has no lag. Unlike start tags of a queue, counts of what was
+    given stay right where calls do not go in the order of their tags, as those do not who hold KV.
     """
 
-    __slots__ = ("_ends_s", "_max_lag_s", "_now_s", "_starts_s")
+    __slots__ = ("_asked", "_calls_of", "_floor_s", "_least", "_max_lag_s", "_tenants")
 
     def __init__(self, *, max_lag_s: float) -> None:
         self._max_lag_s = max_lag_s
-        self._now_s = 0.0
-        self._ends_s: dict[str, float] = {}
-        self._starts_s: dict[str, dict[str, float]] = {}
+        self._tenants: dict[str, _Tenant] = {}
+        self._asked: dict[str, _Asked] = {}
+        """Waiting calls, by name."""
+        self._calls_of: dict[str, dict[str, None]] = {}
+        """Their names, by program."""
+        self._least: list[tuple[float, str]] = []
+        """What waiting tenants have been given; entries that are not true any more are stale."""
+        self._floor_s = 0.0
 
     def asked(self, call: CallAccount, cost_s: float) -> None:
-        tenant, program = call.program.tenant.tenant, call.program.program
-        start_s = max(self._now_s, self._ends_s.get(tenant, 0.0))
-        self._ends_s[tenant] = start_s + cost_s
-        self._starts_s.setdefault(program, {})[call.call] = start_s
-        self._forget_past()
+        program, tenant = call.program, self._tenant(call.program.tenant.tenant)
+        if not tenant.num_waiting:
+            self._give(tenant, max(0.0, self._raise_floor() - tenant.given_s))
+        is_outside = program.home is None
+        start_s = tenant.given_s + (tenant.pending_s if is_outside else 0.0)
+        tenant.num_waiting += 1
+        tenant.pending_s += cost_s if is_outside else 0.0
+        self._asked[call.call] = _Asked(program.program, tenant, start_s, cost_s, is_outside)
+        self._calls_of.setdefault(program.program, {})[call.call] = None
 
-    def dispatched(self, call: CallAccount) -> None:
-        start_s = self._starts_s.get(call.program.program, {}).pop(call.call, None)
-        if start_s is not None:
-            self._now_s = max(self._now_s, start_s)
+    def dispatched(self, call: str) -> None:
+        asked = self.dropped(call)
+        if asked is not None:  # else it ran on a replica that left, and was counted then
+            self._give(asked.tenant, asked.cost_s)
+
+    def dropped(self, call: str) -> _Asked | None:
+        """The call waits no more; None if it did not."""
+        asked = self._asked.pop(call, None)
+        if asked is not None:
+            asked.tenant.num_waiting -= 1
+            asked.tenant.pending_s -= asked.cost_s if asked.is_outside else 0.0
+            self._calls_of.get(asked.program, {}).pop(call, None)
+        return asked
 
     def ended(self, program: str) -> None:
-        self._starts_s.pop(program, None)
+        for call in self._calls_of.pop(program, ()):
+            self.dropped(call)
 
     def lag_s(self, call: CallAccount) -> float:
-        if len(self._ends_s) < 2:
+        asked = self._asked.get(call.call)
+        if asked is None or len(self._tenants) < 2:
             return 0.0
-        start_s = self._starts_s.get(call.program.program, {}).get(call.call, self._now_s)
-        return min(self._max_lag_s, max(0.0, start_s - self._now_s))
+        return min(self._max_lag_s, max(0.0, asked.start_s - self._raise_floor()))
+
+    def _tenant(self, name: str) -> _Tenant:
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            self._forget_past()
+            tenant = self._tenants[name] = _Tenant(name)
+        return tenant
+
+    def _give(self, tenant: _Tenant, seconds: float) -> None:
+        tenant.given_s += seconds
+        heapq.heappush(self._least, (tenant.given_s, tenant.name))
+
+    def _raise_floor(self) -> float:
+        """What the waiting tenant with least has been given: never less than it was before."""
+        while self._least and not self._is_true(*self._least[0]):
+            heapq.heappop(self._least)
+        if self._least:
+            self._floor_s = max(self._floor_s, self._least[0][0])
+        return self._floor_s
+
+    def _is_true(self, given_s: float, name: str) -> bool:
+        tenant = self._tenants.get(name)
+        return tenant is not None and tenant.num_waiting > 0 and tenant.given_s == given_s
 
     def _forget_past(self) -> None:
-        """Tenants who are not ahead of anybody need no entry."""
-        if len(self._ends_s) > 1024:
-            self._ends_s = {t: end for t, end in self._ends_s.items() if end > self._now_s}
+        """Tenants who wait for nothing and are not ahead of anybody need no entry."""
+        if len(self._tenants) > MOST_TENANTS:
+            floor_s = self._raise_floor()
+            self._tenants = {
+                name: one
+                for name, one in self._tenants.items()
+                if one.num_waiting or one.given_s > floor_s
+            }

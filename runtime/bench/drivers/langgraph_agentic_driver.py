@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,10 @@ class _LangGraph:
         """Serve for so many seconds behind the warm-up, then drop what is open."""
         self._server.forget()
         with _settled():
-            return asyncio.run(self._run(iter(scripts), num_open, warm_s, seconds))
+            return asyncio.run(self._run(scripts, num_open, warm_s, seconds))
 
     async def _run(
-        self, scripts: Iterator[Mapping[str, Any]], num_open: int, warm_s: float, seconds: float
+        self, scripts: Sequence[Mapping[str, Any]], num_open: int, warm_s: float, seconds: float
     ) -> dict[str, Any]:
         steps_s: dict[str, list[float]] = {}
         ended: list[str] = []
@@ -158,14 +159,19 @@ class _LangGraph:
         )
         entry = self._entry(client, first_s)
 
-        async def work() -> None:
-            for script in scripts:
+        later: dict[str, list[Mapping[str, Any]]] = {one["tenant"]: [] for one in scripts}
+        for script in scripts[num_open:]:
+            later[script["tenant"]].append(script)
+        following = {tenant: iter(some) for tenant, some in later.items()}
+
+        async def work(first: Mapping[str, Any]) -> None:
+            for script in chain((first,), following[first["tenant"]]):
                 done = steps_s[script["name"]] = []
                 await entry.ainvoke({"script": script, "done": done})
                 ended.append(script["name"])
             raise RuntimeError("the programs have run out before the time")
 
-        workers = [asyncio.create_task(work()) for _ in range(num_open)]
+        workers = [asyncio.create_task(work(script)) for script in scripts[:num_open]]
         try:
             await asyncio.wait(workers, timeout=warm_s, return_when=asyncio.FIRST_EXCEPTION)
             begins_s = time.perf_counter()

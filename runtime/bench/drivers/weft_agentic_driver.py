@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 from weft.programs.context import context
@@ -83,17 +84,24 @@ class _FirstTokens:
 
 
 class _Loop:
-    """So many programs are open at any time; who ends makes room for the next."""
+    """The first programs are open at once, and each is followed by the next of its tenant."""
 
-    def __init__(self, engine: Engine, scripts: Sequence[AgentScript]) -> None:
+    def __init__(self, engine: Engine, scripts: Sequence[AgentScript], num_open: int) -> None:
         self._engine = engine
-        self._scripts: Iterator[AgentScript] = iter(scripts)
+        self._first = scripts[:num_open]
+        later: dict[str, list[AgentScript]] = {script.tenant: [] for script in self._first}
+        for script in scripts[num_open:]:
+            later.setdefault(script.tenant, []).append(script)
+        self._later = {tenant: iter(some) for tenant, some in later.items()}
         self.steps_s: dict[str, list[float]] = {}
         self.ended: list[str] = []
         self.first_tokens = _FirstTokens()
 
-    async def work(self) -> None:
-        for script in self._scripts:
+    def start(self) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._work(script)) for script in self._first]
+
+    async def _work(self, first: AgentScript) -> None:
+        for script in chain((first,), self._later[first.tenant]):
             steps_s = self.steps_s[script.name] = []
             run = await Run.start(
                 agent,
@@ -243,9 +251,9 @@ class _Weft:
         engine = own
         if policy != PLAIN:
             engine = ScheduledEngine(own, policy=make_policy(policy, self._costs, **options))
-        loop = _Loop(engine, scripts)
+        loop = _Loop(engine, scripts, num_open)
         started = time.perf_counter()
-        workers = [asyncio.create_task(loop.work()) for _ in range(num_open)]
+        workers = loop.start()
         try:
             await asyncio.wait(workers, timeout=warm_s, return_when=asyncio.FIRST_EXCEPTION)
             before = engine.stats()

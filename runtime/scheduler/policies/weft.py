@@ -8,8 +8,16 @@ from collections.abc import Iterable
 from weft.errors import InvalidRequest
 from weft.runtime.scheduler.accounts import CallAccount, ProgramAccount, ReplicaAccount
 from weft.runtime.scheduler.costs import Costs
-from weft.runtime.scheduler.decisions import Demote, Dispatch, Evict, Fact, Pause, Prefetch
-from weft.runtime.scheduler.facts import CallAsked, KvLost, ProgramEnded
+from weft.runtime.scheduler.decisions import (
+    Demote,
+    Dispatch,
+    Evict,
+    Fact,
+    Pause,
+    Prefetch,
+    Refuse,
+)
+from weft.runtime.scheduler.facts import CallAsked, CallCancelled, KvLost, ProgramEnded
 from weft.runtime.scheduler.fair_shares import FairShares
 from weft.runtime.scheduler.ledger import Ledger
 from weft.runtime.scheduler.line import Place
@@ -23,6 +31,8 @@ CHECKS_PER_PATIENCE = 120
 SHORTEST_RECHECK_S = 20e-3
 HOLDERS_PATIENCES = 5.0
 """By how many times the patience programs that hold KV go before others."""
+LAG_PATIENCES = 20.0
+"""By how many times the patience a call goes later at most for what its tenant was given."""
 RELAXED_PATIENCES = 10.0
 """By how many times the patience others pass a program at most that has much time."""
 LATE_SPANS = 3.0
@@ -33,7 +43,7 @@ WORTH_OF_COMPANY = 0.1
 """Of what one more call in the batch wins at once: what it is worth, as it would win it later."""
 RESTORING_SHARE = 0.05
 """Of a replica's time: what calls that lost patience may cost others."""
-HEADROOM_SHARE = 0.2
+HEADROOM_SHARE = 0.1
 """Of a replica: what programs that come in leave free for those inside to grow."""
 HEADROOM_PER_NEWCOMER = 4.0
 """What is left free at most for each token that programs outside wait to take: where hardly anybody
@@ -46,14 +56,14 @@ class WeftPolicy(SchedulingPolicy):
     """Every call has a virtual time of arrival in seconds; the earliest goes first.
 
     It is when the call was asked, made earlier by five times ``patience_s`` if its program holds
-    KV (it ends soonest, and then frees it), later by up to half of it for what its tenant had
-    beyond its fair share and again for the critical path left, and earlier by ``patience_s`` for
-    each level of priority. A deadline that can still be met puts it at six times ``patience_s``
-    before the latest time to begin the whole program, so before those who hold KV once that is
-    near; who has much time is passed for ten times ``patience_s`` at most. Who cannot make it any
-    more goes as if it had been asked three times its span after it arrived, later by five times
-    what is left of it. Neither order sets a program back for having gone on: served in turns, all
-    would miss together. As all these are bounded and time is not, everything ages.
+    KV (it ends soonest, and then frees it), later by what its tenant was given beyond its fair
+    share, up to twenty times that, and by the critical path left, up to half of it, and earlier by
+    ``patience_s`` for each level of priority. A deadline that can still be met puts it at six times
+    ``patience_s`` before the latest time to begin the whole program, so before those who hold KV
+    once that is near; who has much time is passed for ten times ``patience_s`` at most. Who cannot
+    make it any more goes as if it had been asked three times its span after it arrived, later by
+    five times what is left of it. Neither order sets a program back for having gone on: served in
+    turns, all would miss together. As all these are bounded and time is not, everything ages.
 
     From a program that comes in, KV of an idle program is protected as long as having it again
     would cost the engine more than one more call in the batch is worth until the program returns;
@@ -101,7 +111,7 @@ class WeftPolicy(SchedulingPolicy):
         self.values_last_s = 2 * self._every_s
         self._headroom_share = headroom_share
         self._worth_of_company = worth_of_company
-        self._shares = FairShares(max_lag_s=patience_s / 2)
+        self._shares = FairShares(max_lag_s=LAG_PATIENCES * patience_s)
         self._credit = RestoreCredit(share=restoring_share, most_s=patience_s / 30)
         self._homes: dict[str, str] = {}
         """On which replica the programs are, or were demoted, whose KV is somewhere."""
@@ -115,7 +125,7 @@ class WeftPolicy(SchedulingPolicy):
             case CallAsked():
                 self._shares.asked(ledger.calls[fact.call], self._call_s(ledger.calls[fact.call]))
             case Dispatch():
-                self._shares.dispatched(ledger.calls[fact.call])
+                self._shares.dispatched(fact.call)
                 self._homes[fact.program] = fact.replica
             case Prefetch():
                 self._homes[fact.program] = fact.replica
@@ -125,6 +135,8 @@ class WeftPolicy(SchedulingPolicy):
             case Pause() | Evict() | KvLost():
                 self._pay(ledger.programs[fact.program], fact.at_s)
                 self._await(ledger.programs[fact.program], ledger, fact.at_s)
+            case CallCancelled() | Refuse():
+                self._shares.dropped(fact.call)
             case ProgramEnded():
                 self._shares.ended(fact.program)
                 self._homes.pop(fact.program, None)

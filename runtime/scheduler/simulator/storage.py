@@ -42,21 +42,12 @@ class Storage:
         shares = self._sharers.get((replica, script.shared_prefix), 0) > 0
         held = script.prefix_tokens if script.prefix and shares else 0
         loaded = 0
-        if is_here and kept is not None and kept.is_spilled:
-            loaded = max(0, min(kept.num_tokens, num_tokens - new_tokens) - script.prefix_tokens)
-        elif is_here and kept is not None:
-            held = min(kept.num_tokens, num_tokens - new_tokens)
+        if is_here and kept is not None:
+            known = min(kept.num_tokens, num_tokens - new_tokens)
+            held, loaded = (held, max(0, known - held)) if kept.is_spilled else (known, 0)
         self.hold(script, replica, num_tokens)
-        seconds = self._seconds(script, num_tokens, held, loaded)
-        return Work(seconds, held, loaded)
-
-    def _seconds(self, script: Script, num_tokens: int, held: int, loaded: int) -> float:
-        costs = self._costs
-        if not loaded:
-            return costs.restore_s(num_tokens, shared_tokens=held)
-        prefix_s = costs.restore_s(script.prefix_tokens, shared_tokens=held)
-        rest_s = costs.restore_s(num_tokens, shared_tokens=script.prefix_tokens + loaded)
-        return prefix_s + costs.load_s * loaded + rest_s
+        seconds = self._costs.restore_s(num_tokens, shared_tokens=held + loaded)
+        return Work(self._costs.load_s * loaded + seconds, held, loaded)
 
     def hold(self, script: Script, replica: str, num_tokens: int) -> None:
         """So much of a program is in the replica's pool, and nothing anywhere else."""
@@ -66,11 +57,14 @@ class Storage:
         self._sharers[key] = self._sharers.get(key, 0) + 1
 
     def spill(self, script: Script) -> float:
-        """What a program alone holds is kept beside the pool: the seconds that this takes."""
+        """What a program has is kept beside the pool, its prefix too: the seconds that this takes
+        for what nobody else has in the pool."""
         kept = self._kept[script.program]
         self.forget(script)
         self._kept[script.program] = kept._replace(is_spilled=True)
-        return self._costs.spill_s * max(0, kept.num_tokens - script.prefix_tokens)
+        shares = self._sharers[kept.replica, script.shared_prefix] > 0
+        num_others = script.prefix_tokens if script.prefix and shares else 0
+        return self._costs.spill_s * max(0, kept.num_tokens - num_others)
 
     def forget(self, script: Script) -> None:
         kept = self._kept.pop(script.program, None)

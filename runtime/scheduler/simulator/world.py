@@ -61,7 +61,9 @@ class _World:
         self._concurrency = concurrency
         self._anew_at = concurrency if begins_s == float("inf") else None
         """After how many ends counting begins anew."""
-        self._queue: deque[Life] = deque()
+        self._queues: dict[str, deque[Life]] = {}
+        """What comes as one ends, by tenant."""
+        self._is_over = False
         self._since_s = 0.0
         self._begins_s = begins_s
         """When counting begins anew, if that is a time."""
@@ -72,14 +74,17 @@ class _World:
         self._open()
 
     def _open(self) -> None:
-        """Programs arrive at their times, or so many at once and each after that as one ends."""
+        """Programs arrive at their times, or so many at once and each after that as one of its
+        tenant ends."""
         if self._concurrency is None:
             for life in self._lives.values():
                 self._at(life.script.arrives_s, self._arrive, life)
             return
-        self._queue.extend(self._lives.values())
-        for _ in range(min(self._concurrency, len(self._queue))):
-            self._at(0.0, self._arrive, self._queue.popleft())
+        for number, life in enumerate(self._lives.values()):
+            if number < self._concurrency:
+                self._at(0.0, self._arrive, life)
+            else:
+                self._queues.setdefault(life.script.tenant, deque()).append(life)
 
     def run(self, until_s: float) -> None:
         while (next_s := self._next_s()) <= until_s and next_s < float("inf"):
@@ -94,7 +99,7 @@ class _World:
             while self._events and self._events[0][0] <= next_s:
                 _, _, happen, life = heapq.heappop(self._events)
                 happen(life)
-            if self._concurrency is not None and not self._queue:
+            if self._is_over:
                 return
             for decision in self._scheduler.decide(next_s):
                 self._carry_out(decision)
@@ -203,10 +208,16 @@ class _World:
         life.outcome.ended_s = self.now_s
         self._scheduler.tell(ProgramEnded(self.now_s, life.script.program))
         self._num_ended += 1
-        if self._queue:
-            self._at(self.now_s, self._arrive, self._queue.popleft())
+        if self._concurrency is not None:
+            self._open_next(life.script.tenant)
         if self._num_ended == self._anew_at:
             self._begin_anew()
+
+    def _open_next(self, tenant: str) -> None:
+        queue = self._queues.get(tenant)
+        if queue:
+            self._at(self.now_s, self._arrive, queue.popleft())
+        self._is_over = not queue
 
     def _carry_out(self, decision: Decision) -> None:
         life = self._lives[decision.program]
@@ -267,8 +278,9 @@ def simulate(
     """Run programs on replicas that cost what ``costs`` says.
 
     They arrive at their times and run to their end, or until a time. Or so many are open at any
-    time (``concurrency``, whatever their times): then the report is of the time between the end of
-    that many programs and the arrival of the last. With ``since_s`` it is of the time from then
+    time (``concurrency``, whatever their times), each followed by the next of its tenant, so that
+    no tenant gives way to another: then the report is of the time between the end of that many
+    programs and the arrival of any tenant's last. With ``since_s`` it is of the time from then
     on. Blocks for as long as it computes; the same arguments give the same report. Expected outputs
     are the true ones.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -198,6 +199,7 @@ def test_programs_in_their_midst_begin_at_any_step_and_have_read_what_was_before
         assert sizes[0] == sizes[1]
         left.append(num_left / len(before.steps))
     assert 0.4 < sum(left) / 100 < 0.65
+    assert Counter(one.tenant for one in begun[:100]) == dict.fromkeys(("t0", "t1", "t2", "t3"), 25)
     lengths = [len(whole[one.program].steps) for one in begun]
     assert sum(lengths[:100]) / 100 > 1.2 * sum(lengths) / 400
 

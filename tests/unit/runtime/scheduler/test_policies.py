@@ -307,10 +307,10 @@ def test_weft_leaves_the_less_room_the_fewer_wait_to_come_in(
     newcomers: str, expected: list[str]
 ) -> None:
     story = Story("weft")
-    story.arrive(0.0, "a", 830)
+    story.arrive(0.0, "a", 910)
     assert story.decide(0.0) == ["run a1 on r"]
     for program in newcomers:
-        story.arrive(0.5, program, 20)
+        story.arrive(0.5, program, 5)
     assert story.decide(0.5) == expected
 
 

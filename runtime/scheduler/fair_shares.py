@@ -57,6 +57,10 @@ class FairShares:
         """What waiting tenants have been given; entries that are not true any more are stale."""
         self._floor_s = 0.0
 
+    def __len__(self) -> int:
+        """Tenants of whom count is kept."""
+        return len(self._tenants)
+
     def asked(self, call: CallAccount, cost_s: float) -> None:
         program, tenant = call.program, self._tenant(call.program.tenant.tenant)
         if not tenant.num_waiting:
@@ -88,7 +92,7 @@ class FairShares:
 
     def lag_s(self, call: CallAccount) -> float:
         asked = self._asked.get(call.call)
-        if asked is None or len(self._tenants) < 2:
+        if asked is None or len(self) < 2:
             return 0.0
         return min(self._max_lag_s, max(0.0, asked.start_s - self._raise_floor()))
 

@@ -97,7 +97,7 @@ def test_tenants_who_are_ahead_of_nobody_are_forgotten(monkeypatch: pytest.Monke
     for number in range(100):
         shares.asked(asked(f"t{number}", f"c{number}"), 0.0)
         shares.dispatched(f"c{number}")
-    assert len(shares._tenants) <= 10
+    assert len(shares) <= 10
 
 
 @dataclass

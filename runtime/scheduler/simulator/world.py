@@ -217,7 +217,7 @@ class _World:
         queue = self._queues.get(tenant)
         if queue:
             self._at(self.now_s, self._arrive, queue.popleft())
-        self._is_over = not queue
+        self._is_over |= not queue
 
     def _carry_out(self, decision: Decision) -> None:
         life = self._lives[decision.program]

@@ -98,6 +98,22 @@ def test_so_many_programs_are_open_at_once_and_the_last_arrival_ends_it() -> Non
         simulate(Scheduler(make_policy("fcfs")), scripts, [], concurrency=0)
 
 
+def test_each_is_followed_by_the_next_of_its_tenant_till_one_has_no_more() -> None:
+    scripts = [
+        replace(script(name, ScriptStep(10, 4)), tenant=name[0])
+        for name in ("x0", "y0", "y1", "x1", "y2", "x2", "y3", "y4", "y5")
+    ]
+    report = simulate(
+        Scheduler(make_policy("fcfs", COSTS)),
+        scripts,
+        [ReplicaSized(0.0, "r", 100)],
+        concurrency=2,
+        since_s=0.0,
+    )
+    # Two prompts of 1 s, then four Ticks of 2 s; as the second two end, x2 comes: x has no more.
+    assert report.num_ended == 4 and report.seconds == pytest.approx(2 * 10.0)
+
+
 def test_guesses_that_come_true_save_ticks() -> None:
     """A prompt of 1 s, then 4 tokens in two Ticks of 1.5 s; a policy counts them alike."""
     costs = replace(COSTS, tokens_per_tick=2.0)

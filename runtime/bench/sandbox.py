@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from weft.runtime.bench.findings import Findings
 from weft.runtime.bench.options import BenchOptions
 from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, SandboxReport, probe
+from weft.tools.sandbox.usage import children
 from weft.tools.workspace import Workspace, Workspaces
 
 __all__ = ["bench_sandbox", "disk_bytes", "measure_calls", "measure_workspaces"]
@@ -97,12 +98,8 @@ def _seconds_of_children() -> float:
 
 def _launchers() -> list[int]:
     """The launchers that this process started."""
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if b"boot.py" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-    return found
+    mine = children(os.getpid())
+    return [one for one in mine if b"boot.py" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
 def measure_workspaces(

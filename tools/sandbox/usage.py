@@ -70,6 +70,7 @@ def children(pid: int) -> list[int]:
     """The direct children of a process, of all its threads."""
     found: list[int] = []
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children") as stream:
+        # A thread may end while we look.
+        with suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as stream:
             found += [int(word) for word in stream.read().split()]
     return found

@@ -7,13 +7,14 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from weft.errors import InvalidRequest, ToolFailed, ToolTimeout
+from weft.tools.sandbox.usage import children
 from weft.tools.sqlite import QueryLimits, Rows, query_database, sqlite_tool
 from weft.tools.sqlite_worker import Task, answer
 
@@ -178,25 +179,15 @@ async def test_a_query_that_explodes_while_it_compiles_is_killed(shop: Path) -> 
 async def test_cancelling_kills_the_process(shop: Path) -> None:
     limits = QueryLimits(max_ops=10**15, timeout_s=50)
     tool = sqlite_tool(shop, limits=limits)
-    others = _children()
+    others = set(children(os.getpid()))
     call = asyncio.create_task(tool.invoke({"query": ENDLESS[0]}))
-    while not (children := _children() - others):
+    while not (mine := set(children(os.getpid())) - others):
         await asyncio.sleep(0.001)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert not children & _children()
+    assert not mine & set(children(os.getpid()))
     assert tool.num_running == 0
-
-
-def _children() -> set[str]:
-    """Processes of this process that are alive, by id."""
-    found: set[str] = set()
-    for task in Path("/proc/self/task").iterdir():
-        # A thread may end while we look.
-        with suppress(OSError):
-            found.update((task / "children").read_text().split())
-    return found
 
 
 async def test_what_is_no_database_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from weft.tools.builtin import HttpOptions, PythonResult, ToolboxOptions, open_t
 from weft.tools.builtin.tree import WorkspaceTree
 from weft.tools.environment import Environment, WorkspaceNeed
 from weft.tools.sandbox import SandboxLevel, SandboxReport
+from weft.tools.sandbox.usage import children
 from weft.tools.workspace import Workspace, Workspaces
 
 NOTHING = SandboxReport(level=SandboxLevel.NONE, reasons=("bwrap: it is missing.",))
@@ -78,29 +79,20 @@ async def test_a_workspace_that_fails_is_told_by_the_call(report: SandboxReport)
 
 
 async def test_closing_leaves_no_process(toolbox: Opener) -> None:
-    before = children()
+    before = set(children(os.getpid()))
     async with toolbox() as tools:
         await tools.call("python", {"code": "x = 1"})
         await tools.call("shell", {"command": "sleep 60 & echo x"})
-        assert children() > before
-    assert children() == before
+        assert set(children(os.getpid())) > before
+    assert set(children(os.getpid())) == before
 
 
 async def test_closing_at_once_leaves_no_process(toolbox: Opener) -> None:
-    before = children()
+    before = set(children(os.getpid()))
     for _ in range(3):
         async with toolbox():
             await asyncio.sleep(0)
-    assert children() == before
-
-
-def children() -> set[str]:
-    """The processes that this one has started and that live."""
-    pid = os.getpid()
-    found: set[str] = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found.update((task / "children").read_text().split())
-    return found
+    assert set(children(os.getpid())) == before
 
 
 def test_options_out_of_range_are_refused() -> None:
@@ -163,7 +155,7 @@ async def test_a_call_is_cancelled_while_the_workspace_is_prepared(
 
 
 async def test_a_cancelled_closing_still_leaves_no_process(toolbox: Opener) -> None:
-    before = children()
+    before = set(children(os.getpid()))
     is_used = asyncio.Event()
 
     async def use() -> None:
@@ -179,7 +171,7 @@ async def test_a_cancelled_closing_still_leaves_no_process(toolbox: Opener) -> N
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await using
-    assert children() == before
+    assert set(children(os.getpid())) == before
 
 
 @pytest.mark.parametrize("uses_overlays", [True, False])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from weft.tools.sandbox.output import KeptOutput
-from weft.tools.sandbox.usage import ENTRY_BYTES, MAX_DEPTH, used_bytes
+from weft.tools.sandbox.usage import ENTRY_BYTES, MAX_DEPTH, children, used_bytes
 
 
 @pytest.mark.parametrize("keep_bytes", [1, 2, 7, 1000])
@@ -66,3 +66,16 @@ def test_a_folder_too_deep_to_walk_counts_as_full(tmp_path: Path) -> None:
         folder = inner
     os.close(folder)
     assert measured(tmp_path) > 1 << 60
+
+
+def test_a_thread_that_ends_while_its_children_are_read_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = children(os.getpid())
+    listed = os.listdir(f"/proc/{os.getpid()}/task")
+
+    def listed_with_one_more(path: str) -> list[str]:
+        return ["999999999", *listed]
+
+    monkeypatch.setattr(os, "listdir", listed_with_one_more)
+    assert children(os.getpid()) == there

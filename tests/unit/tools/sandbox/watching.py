@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from weft.tools.sandbox import SandboxReport
+from weft.tools.sandbox.usage import children
 
 __all__ = ["cgroups", "is_running", "launchers", "processes", "until"]
 
@@ -44,10 +45,7 @@ def cgroups(report: SandboxReport, launchers: list[str]) -> list[Path]:
 
 async def launchers() -> list[str]:
     """The launchers that this process started."""
-    pid = os.getpid()
-    found: list[str] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += (task / "children").read_text().split()
+    found = map(str, children(os.getpid()))
     return [child for child in found if b"boot.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 

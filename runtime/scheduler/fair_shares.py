@@ -23,11 +23,11 @@ class _Asked(NamedTuple):
 
 
 class _Tenant:
-    __slots__ = ("given_s", "name", "num_waiting", "pending_s")
+    __slots__ = ("given_s", "is_queued", "num_waiting", "pending_s")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.given_s = 0.0
+        self.is_queued = False
         self.num_waiting = 0
         self.pending_s = 0.0
         """Of calls that wait and whose programs hold no KV."""
@@ -54,7 +54,7 @@ class FairShares:
         self._calls_of: dict[str, dict[str, None]] = {}
         """Their names, by program."""
         self._least: list[tuple[float, str]] = []
-        """What waiting tenants have been given; entries that are not true any more are stale."""
+        """At most what each waiting tenant has been given, read again as it comes to the front."""
         self._floor_s = 0.0
 
     def __len__(self) -> int:
@@ -62,9 +62,13 @@ class FairShares:
         return len(self._tenants)
 
     def asked(self, call: CallAccount, cost_s: float) -> None:
-        program, tenant = call.program, self._tenant(call.program.tenant.tenant)
+        program, name = call.program, call.program.tenant.tenant
+        tenant = self._tenant(name)
         if not tenant.num_waiting:
-            self._give(tenant, max(0.0, self._raise_floor() - tenant.given_s))
+            tenant.given_s = max(tenant.given_s, self._raise_floor())
+        if not tenant.is_queued:
+            tenant.is_queued = True
+            heapq.heappush(self._least, (tenant.given_s, name))
         is_outside = program.home is None
         start_s = tenant.given_s + (tenant.pending_s if is_outside else 0.0)
         tenant.num_waiting += 1
@@ -75,7 +79,7 @@ class FairShares:
     def dispatched(self, call: str) -> None:
         asked = self.dropped(call)
         if asked is not None:  # else it ran on a replica that left, and was counted then
-            self._give(asked.tenant, asked.cost_s)
+            asked.tenant.given_s += asked.cost_s
 
     def dropped(self, call: str) -> _Asked | None:
         """The call waits no more; None if it did not."""
@@ -100,24 +104,23 @@ class FairShares:
         tenant = self._tenants.get(name)
         if tenant is None:
             self._forget_past()
-            tenant = self._tenants[name] = _Tenant(name)
+            tenant = self._tenants[name] = _Tenant()
         return tenant
-
-    def _give(self, tenant: _Tenant, seconds: float) -> None:
-        tenant.given_s += seconds
-        heapq.heappush(self._least, (tenant.given_s, tenant.name))
 
     def _raise_floor(self) -> float:
         """What the waiting tenant with least has been given: never less than it was before."""
-        while self._least and not self._is_true(*self._least[0]):
-            heapq.heappop(self._least)
-        if self._least:
-            self._floor_s = max(self._floor_s, self._least[0][0])
+        while self._least:
+            given_s, name = self._least[0]
+            tenant = self._tenants[name]
+            if not tenant.num_waiting:
+                heapq.heappop(self._least)
+                tenant.is_queued = False
+            elif tenant.given_s > given_s:
+                heapq.heapreplace(self._least, (tenant.given_s, name))
+            else:
+                self._floor_s = max(self._floor_s, given_s)
+                break
         return self._floor_s
-
-    def _is_true(self, given_s: float, name: str) -> bool:
-        tenant = self._tenants.get(name)
-        return tenant is not None and tenant.num_waiting > 0 and tenant.given_s == given_s
 
     def _forget_past(self) -> None:
         """Tenants who wait for nothing and are not ahead of anybody need no entry."""
@@ -128,3 +131,5 @@ class FairShares:
                 for name, one in self._tenants.items()
                 if one.num_waiting or one.given_s > floor_s
             }
+            self._least = [entry for entry in self._least if entry[1] in self._tenants]
+            heapq.heapify(self._least)

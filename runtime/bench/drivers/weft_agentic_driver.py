@@ -89,9 +89,9 @@ class _Loop:
     def __init__(self, engine: Engine, scripts: Sequence[AgentScript], num_open: int) -> None:
         self._engine = engine
         self._first = scripts[:num_open]
-        later: dict[str, list[AgentScript]] = {script.tenant: [] for script in self._first}
+        later: dict[str, list[AgentScript]] = {script.tenant: [] for script in scripts}
         for script in scripts[num_open:]:
-            later.setdefault(script.tenant, []).append(script)
+            later[script.tenant].append(script)
         self._later = {tenant: iter(some) for tenant, some in later.items()}
         self.steps_s: dict[str, list[float]] = {}
         self.ended: list[str] = []

@@ -83,6 +83,19 @@ def test_what_was_demoted_is_read_back() -> None:
     assert report.seconds == pytest.approx(13.5 + 60.0 + 1.3 + 0.5 + 7.5)
 
 
+def test_what_was_demoted_is_read_back_with_a_prefix_that_nobody_holds() -> None:
+    costs = replace(COSTS, spill_s=0.01, load_s=0.02)
+    first = script("a", ScriptStep(40, 5, "shell", 60.0), ScriptStep(5, 5))
+    second = script("b", ScriptStep(70, 5))
+    report = simulate(
+        Scheduler(make_policy("weft", costs)),
+        [replace(first, prefix="system", prefix_tokens=20), second],
+        [ReplicaSized(0.0, "r", 100, 256, 100)],
+    )
+    assert (report.recomputed_tokens, report.loaded_tokens) == (0, 65)
+    assert report.seconds == pytest.approx(13.5 + 60.0 + 1.3 + 0.5 + 7.5)
+
+
 def test_so_many_programs_are_open_at_once_and_the_last_arrival_ends_it() -> None:
     scripts = [script(name, ScriptStep(10, 4)) for name in "abcd"]
     report = simulate(

@@ -8,9 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from weft.tools.sandbox import Sandbox, SandboxLevel, SandboxLimits, SandboxReport, probe
+from weft.tools.sandbox import (
+    Sandbox,
+    SandboxLevel,
+    SandboxLimits,
+    SandboxReport,
+    probe,
+    session,
+)
 
 MIB = 1 << 20
+ENDED_ITSELF_S = 5.0
+"""Under ``patient_end``: sooner than any launcher is killed, on however slow a machine."""
 Opener = Callable[..., AbstractAsyncContextManager[Sandbox]]
 
 
@@ -24,6 +33,12 @@ def workspace(tmp_path: Path) -> Path:
     folder = tmp_path / "workspace"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher that does not end by itself is waited for so long that no stall looks like it."""
+    monkeypatch.setattr(session, "END_S", 30.0)
 
 
 @pytest.fixture

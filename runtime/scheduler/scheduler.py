@@ -294,7 +294,7 @@ class Scheduler:
         return True
 
     def _prefetch(self) -> None:
-        """Restore KV into room that nobody waits for."""
+        """Have KV again ahead of need, in room that nobody waits for."""
         for program in self.policy.prefetches(self.ledger, self._now_s):
             kept = program.spilled_to
             among = self.ledger.replicas.values() if kept is None else (kept,)

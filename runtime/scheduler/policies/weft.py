@@ -117,7 +117,7 @@ class WeftPolicy(SchedulingPolicy):
         """On which replica the programs are, or were demoted, whose KV is somewhere."""
         self._recheck_s = float("-inf")
         self._returns: list[tuple[float, str]] = []
-        """When to restore the KV of which programs; only the last time of each counts."""
+        """When to read back the KV of which programs; only the last time of each counts."""
         self._return_s: dict[str, float] = {}
 
     def told(self, fact: Fact, ledger: Ledger) -> None:
@@ -134,7 +134,6 @@ class WeftPolicy(SchedulingPolicy):
                 self._await(ledger.programs[fact.program], ledger, fact.at_s)
             case Pause() | Evict() | KvLost():
                 self._pay(ledger.programs[fact.program], fact.at_s)
-                self._await(ledger.programs[fact.program], ledger, fact.at_s)
             case CallCancelled() | Refuse():
                 self._shares.dropped(fact.call)
             case ProgramEnded():
@@ -194,7 +193,10 @@ class WeftPolicy(SchedulingPolicy):
         return self._recheck_s if has_idle else float("inf")
 
     def prefetches(self, ledger: Ledger, now_s: float) -> Iterable[ProgramAccount]:
-        """Programs whose tool returns about when their KV would be there again."""
+        """Programs whose tool returns about when their KV could be read back.
+
+        None is computed ahead: until the tool returns, its room is often wanted again.
+        """
         soon: list[ProgramAccount] = []
         while self._returns and self._returns[0][0] <= now_s:
             due_s, name = heapq.heappop(self._returns)
@@ -228,9 +230,9 @@ class WeftPolicy(SchedulingPolicy):
         return Place((min(at_s + RELAXED_PATIENCES * self.patience_s, pulled_s),), latest_s)
 
     def _await(self, program: ProgramAccount, ledger: Ledger, now_s: float) -> None:
-        """Its KV is not in the pool any more; take note of when to restore it."""
+        """It was demoted; take note of when to read its KV back."""
         if _is_awaited(program):
-            back_s = ledger.returns_in_s(program, now_s) - 2 * self._restore_s(program)
+            back_s = ledger.returns_in_s(program, now_s) - 2 * self._return_cost_s(program)
             due_s = now_s + max(self._every_s, back_s)
             self._return_s[program.program] = due_s
             heapq.heappush(self._returns, (due_s, program.program))
@@ -277,8 +279,8 @@ class WeftPolicy(SchedulingPolicy):
 
 
 def _is_awaited(program: ProgramAccount) -> bool:
-    """Whether it has no KV in the pool and will ask when its tools are back."""
-    return program.home is None and bool(program.tools) and not _is_done(program)
+    """Whether its KV is kept outside the pool and it will ask when its tools are back."""
+    return program.spilled_to is not None and bool(program.tools) and not _is_done(program)
 
 
 def _is_done(program: ProgramAccount) -> bool:

@@ -334,13 +334,25 @@ def test_weft_gives_who_is_inside_the_room_of_who_waits_behind(first: str, last:
     assert growing_story(waits=first).decide(1.2) == [f"pause {last}", f"run {first}2 on r"]
 
 
-def test_weft_restores_kv_before_a_tool_returns_where_there_is_room() -> None:
-    story = weft_story(tool_s=8.0)
-    assert story.decide(1.0) == ["pause a", "run c1 on r"]
+@pytest.mark.parametrize(
+    ("spill", "verb", "expected"), [(1000, "demote", ["prefetch a on r"]), (0, "pause", [])]
+)
+def test_weft_reads_back_before_a_tool_returns_and_computes_nothing_ahead(
+    spill: int, verb: str, expected: list[str]
+) -> None:
+    story = Story(WeftPolicy(replace(COSTS, load_s=1e-3), headroom_share=0.0), spill=spill)
+    story.learn_tool("shell", *[8.0] * 4)
+    story.arrive(0.0, "a", 400)
+    story.arrive(0.0, "b", 400)
+    assert story.decide(0.0) == ["run a1 on r", "run b1 on r"]
+    story.answer(1.0, "a1", tool="shell")
+    story.arrive(1.0, "c", 400)
+    assert story.decide(1.0) == [f"{verb} a", "run c1 on r"]
     story.tell(ProgramEnded(2.0, "c"), ProgramEnded(2.0, "b"))
     assert story.decide(2.0) == []
-    assert 8.0 < story.scheduler.wake_s < 8.5
-    assert story.decide(8.5) == ["prefetch a on r"]
+    if spill:
+        assert 8.0 < story.scheduler.wake_s < 8.5
+    assert story.decide(8.5) == expected
 
 
 def test_weft_shares_among_tenants() -> None:

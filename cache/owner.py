@@ -7,8 +7,9 @@ from typing import Literal
 __all__ = ["KvOwner", "Standing"]
 
 Standing = Literal["kept", "demoted", "released"]
-"""What becomes of blocks that nobody uses: ``released`` ones go first, then ``demoted`` ones, which
-may be kept outside the pool; ``kept`` ones go last, the least recently used first."""
+"""What becomes of blocks that nobody uses: ``released`` ones go first, then ``demoted`` ones;
+``kept`` ones go last, the least recently used first. All but released ones may be kept outside the
+pool."""
 
 
 class KvOwner:

@@ -181,7 +181,7 @@ class SequenceMemory:
         self._lower(run_id, "released")
 
     def demote(self, run_id: str) -> None:
-        """The same, but what goes is kept outside the pool, if there is such a place."""
+        """What the Run alone has cached goes after what was given up, before all else."""
         self._lower(run_id, "demoted")
 
     def _lower(self, run_id: str, standing: Standing) -> None:

@@ -1,4 +1,4 @@
-"""KV outside the pool: what was demoted, to be read back instead of computed again."""
+"""KV outside the pool: what open Runs lost, to be read back instead of computed again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Spill"]
 
 
 class Spill:
-    """Blocks of demoted programs, copied out when the pool needs their place, bit for bit.
+    """Blocks of open Runs, copied out when the pool needs their place, bit for bit.
 
     Owned by the engine's thread; a copy takes its time.
     """
@@ -34,8 +34,11 @@ class Spill:
         return len(self._index)
 
     def save(self, node: RadixNode, block_ids: Seq[int]) -> None:
-        """Keep what leaves the prefix index, if a program that demoted it may want it again."""
-        if all(owner.standing != "demoted" for owner in node.owners):
+        """Keep what leaves the prefix index, if a Run that has not released it may want it again.
+
+        What was demoted leaves first; what is in use or kept leaves where the pool is full.
+        """
+        if all(owner.standing == "released" for owner in node.owners):
             return
         keys = list(block_keys(node.namespace, node.spelled(), self._width))
         # The edge still spells all blocks of the leaf; those that stay are its first ones.

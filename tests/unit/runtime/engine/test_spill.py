@@ -1,4 +1,4 @@
-"""KV that is demoted: read back where it is wanted, the same tokens wherever it was."""
+"""KV that open Runs lost: read back where it is wanted, the same tokens wherever it was."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def ask(
 
 
 @pytest.mark.parametrize("fate", ["demote", "give up", "keep"])
-async def test_only_what_was_demoted_is_read_back(tiny_checkpoint: Path, fate: str) -> None:
+async def test_all_but_what_was_given_up_is_read_back(tiny_checkpoint: Path, fate: str) -> None:
     async with opened(tiny_checkpoint, config(8, 8)) as engine:
         assert isinstance(engine, EmbeddedEngine)
         assert (engine.kv_tokens, engine.spill_tokens) == (128, 128)
@@ -54,7 +54,24 @@ async def test_only_what_was_demoted_is_read_back(tiny_checkpoint: Path, fate: s
         await ask(engine, "b", prompt(2, 112), run="b")  # takes all blocks
         again = await ask(engine, "a2", prompt(1, 80), run="a")
         assert again.token_ids == first.token_ids
-        assert again.num_cached_tokens == (64 if fate == "demote" else 0)
+        assert again.num_cached_tokens == (0 if fate == "give up" else 64)
+
+
+async def test_what_running_ones_lose_to_each_other_is_read_back(tiny_checkpoint: Path) -> None:
+    """A pool that holds two of four; those who rank last are preempted over and over."""
+    num_prefilled: list[int] = []
+    answers: list[list[tuple[int, ...]]] = []
+    for num_blocks, num_spilled in ((14, 0), (14, 40), (60, 0)):
+        async with opened(tiny_checkpoint, config(num_blocks, num_spilled)) as engine:
+            asked = (
+                ask(engine, f"{n}", prompt(n, 30), run=f"{n}", num_tokens=60) for n in range(4)
+            )
+            answers.append([one.token_ids for one in await asyncio.gather(*asked)])
+            num_prefilled.append(engine.stats().num_prefilled_tokens)
+            assert (engine.stats().num_preemptions > 0) == (num_blocks == 14)
+    assert answers[0] == answers[1] == answers[2]
+    needed = num_prefilled[2]
+    assert num_prefilled[0] - needed > 3 * (num_prefilled[1] - needed)
 
 
 async def test_the_unwanted_goes_before_what_was_used_longer_ago(tiny_checkpoint: Path) -> None:

@@ -18,6 +18,8 @@ from weft.tools.environment.site import Site
 __all__ = ["ProcessNeed"]
 
 LOOK_S = 0.02
+GONE_S = 2.0
+"""How long is waited for what was killed to die."""
 DIE_WITH_PARENT = (
     "import ctypes, os, sys\n"
     "ctypes.CDLL(None).prctl(1, 9)\n"
@@ -101,3 +103,21 @@ class ProcessNeed:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        await _until_gone(process.pid)
+
+
+async def _until_gone(group: int) -> None:
+    """A kill is done with when the kernel next runs who got it; nobody here is told of that."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GONE_S):
+            while any(_is_alive_in(group, stat) for stat in Path("/proc").glob("[0-9]*/stat")):
+                await asyncio.sleep(LOOK_S)
+
+
+def _is_alive_in(group: int, stat: Path) -> bool:
+    """Whether a process belongs to a group; those that are dead and not reaped do not count."""
+    try:
+        state, _, its_group, *_ = stat.read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return int(its_group) == group and state != "Z"

@@ -157,6 +157,29 @@ async def test_a_process_is_ready_when_it_listens_and_ends_with_its_children(sit
     assert session(pid) == [] and is_clean(site)
 
 
+async def test_children_that_die_late_are_waited_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = os.killpg
+
+    def kill(group: int, number: int) -> None:
+        if number == signal.SIGKILL:
+            asyncio.get_running_loop().call_later(0.1, at_once, group, number)
+        else:
+            at_once(group, number)
+
+    monkeypatch.setattr(os, "killpg", kill)
+    code = """import os, signal, time
+if os.fork() == 0: signal.signal(signal.SIGTERM, signal.SIG_IGN); open('x', 'w')
+time.sleep(60)"""
+    async with Environment(site) as environment:
+        pid = await environment.prepare(ProcessNeed(argv=(*PYTHON, code)))
+        while not (site.folder / "x").exists():
+            await asyncio.sleep(0.01)
+        assert len(session(pid)) == 2
+    assert session(pid) == []
+
+
 def session(leader: int) -> list[str]:
     """The processes of a session that run."""
     found: list[str] = []

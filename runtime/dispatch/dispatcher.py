@@ -41,7 +41,7 @@ class KvActions(Protocol):
         ...
 
     def restore(self, program: str, replica: str) -> None:
-        """Compute what a program is likely to go on from, before it asks."""
+        """Read back what a program is likely to go on from, before it asks."""
         ...
 
 

@@ -182,7 +182,7 @@ class ScheduledEngine:
         holder.demote_kv(program)
 
     def restore(self, program: str, replica: str) -> None:
-        """Compute in advance what the Run is likely to go on from."""
+        """Have in advance what the Run is likely to go on from; what is missing is computed."""
         known = self._book.program(program)
         if known is None or not known.context or program in self._restores:
             return

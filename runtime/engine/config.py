@@ -44,7 +44,7 @@ class EngineConfig:
     kv_bytes: int | None = None
     """Memory for keys and values; ``None`` takes a share of what is free now."""
     spill_bytes: int = 0
-    """Host memory beside it for what open Runs lose: read back, not computed again."""
+    """Host memory beside it for what Runs lose to others: read back, not computed again."""
     max_running: int = 256
     """Most sequences in one batch."""
     max_waiting: int = 65_536

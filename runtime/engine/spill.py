@@ -1,4 +1,4 @@
-"""KV outside the pool: what open Runs lost, to be read back instead of computed again."""
+"""KV outside the pool: what Runs lost to others, to be read back, not computed again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Spill"]
 
 
 class Spill:
-    """Blocks of open Runs, copied out when the pool needs their place, bit for bit.
+    """Blocks of Runs, copied out when the pool needs their place, bit for bit.
 
     Owned by the engine's thread; a copy takes its time.
     """
@@ -36,7 +36,7 @@ class Spill:
     def save(self, node: RadixNode, block_ids: Seq[int]) -> None:
         """Keep what leaves the prefix index, if a Run that has not released it may want it again.
 
-        What was demoted leaves first; what is in use or kept leaves where the pool is full.
+        What was demoted leaves first; what is kept leaves only where that is not room enough.
         """
         if all(owner.standing == "released" for owner in node.owners):
             return

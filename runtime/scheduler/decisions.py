@@ -63,7 +63,7 @@ class Pause(NamedTuple):
 
 
 class Prefetch(NamedTuple):
-    """Restore a program's KV on a replica before its tool returns, as a Dispatch would."""
+    """Read a demoted program's KV back before its tool returns, as a Dispatch would."""
 
     at_s: float
     program: str

@@ -99,7 +99,7 @@ class SchedulingPolicy:
         return float("inf")
 
     def prefetches(self, ledger: Ledger, now_s: float) -> Iterable[ProgramAccount]:
-        """Programs without KV to restore where there is room that nobody waits for."""
+        """Demoted programs to read back where there is room that nobody waits for."""
         return ()
 
     def prefetch_s(self, now_s: float) -> float:

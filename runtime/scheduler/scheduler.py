@@ -294,16 +294,10 @@ class Scheduler:
         return True
 
     def _prefetch(self) -> None:
-        """Have KV again ahead of need, in room that nobody waits for."""
+        """Read KV back ahead of need, into room that nobody waits for."""
         for program in self.policy.prefetches(self.ledger, self._now_s):
-            kept = program.spilled_to
-            among = self.ledger.replicas.values() if kept is None else (kept,)
-            homes = [
-                replica
-                for replica in among
-                if program.context_tokens <= replica.free_tokens
-                and not self._offers.blocks(replica.replica)
-            ]
-            if homes:
-                best = max(homes, key=lambda replica: replica.free_tokens)
-                self._apply(Prefetch(self._now_s, program.program, best.replica))
+            home = program.spilled_to
+            assert home is not None, "only what was demoted is read back"
+            has_room = program.context_tokens <= home.free_tokens
+            if has_room and not self._offers.blocks(home.replica):
+                self._apply(Prefetch(self._now_s, program.program, home.replica))

@@ -102,8 +102,8 @@ class ProcessNeed:
             await asyncio.wait_for(asyncio.shield(process.wait()), self.end_s)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+            await _until_gone(process.pid)
         await process.wait()
-        await _until_gone(process.pid)
 
 
 async def _until_gone(group: int) -> None:

@@ -70,7 +70,8 @@ def children(pid: int) -> list[int]:
     """The direct children of a process, of all its threads."""
     found: list[int] = []
     for task in os.listdir(f"/proc/{pid}/task"):
-        # A thread may end while we look.
-        with suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as stream:
+        # A thread may end before its file is opened, or read.
+        gone = suppress(FileNotFoundError, ProcessLookupError)
+        with gone, open(f"/proc/{pid}/task/{task}/children") as stream:
             found += [int(word) for word in stream.read().split()]
     return found

@@ -91,7 +91,7 @@ async def test_flood(sandbox_at: Opener, level: SandboxLevel) -> None:
         result = await sandbox.run(["yes"])
     assert result.limit == "output"
     assert result.is_truncated and len(result.stdout) == 10_000
-    assert result.wall_s < 5
+    assert result.wall_s < 1
     assert "flood" in result.advice
 
 
@@ -110,7 +110,7 @@ async def test_wall_clock(sandbox_at: Opener, level: SandboxLevel) -> None:
     async with sandbox_at(level) as sandbox:
         result = await sandbox.run(["sleep", "30"], limits=small(wall_s=0.2))
     assert (result.limit, result.signal) == ("wall", signal.SIGKILL)
-    assert 0.2 <= result.wall_s < 5
+    assert 0.2 <= result.wall_s < 1.2
     assert "0.2 s" in result.advice
 
 
@@ -244,6 +244,18 @@ async def test_a_forced_end_is_not_needed(sandbox_at: Opener) -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         assert processes(mark) == []
+
+
+@pytest.mark.usefixtures("patient_end")
+async def test_cancellation_at_any_moment_of_a_call(sandbox_at: Opener) -> None:
+    async with sandbox_at(SandboxLevel.LANDLOCK, small(output_bytes=4 * MIB)) as sandbox:
+        for delay_s in (0.005, 0.015, 0.02, 0.025):
+            call = asyncio.create_task(sandbox.run(["head", "-c", "4m", "/dev/zero"]))
+            await asyncio.sleep(delay_s)
+            began = time.monotonic()
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            assert time.monotonic() - began < ENDED_ITSELF_S
 
 
 @pytest.mark.usefixtures("patient_end")

@@ -13,8 +13,7 @@ from weft.tools.sandbox.usage import children
 
 __all__ = ["cgroups", "is_running", "launchers", "processes", "until"]
 
-GONE_S = 10.0
-"""What is waited for comes in some ten milliseconds; a machine may stall for seconds."""
+GONE_S = 2.0
 
 
 def processes(word: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -11,6 +12,10 @@ __all__ = ["CallGroup"]
 
 RMDIR_TRIES = 200
 RMDIR_PAUSE_S = 0.005
+AT_LIMIT_BYTES = 1 << 20
+"""A call is stopped when it lacks a few pages, and while it is stopped it takes none."""
+COUNTERS = ("memory", "memory.memsw")
+"""Of version 1: without and with swap. The kernel may have been started without the second."""
 
 
 class CallGroup:
@@ -53,19 +58,40 @@ class CallGroup:
             os.close(control)
         return event
 
+    def is_at_limit(self) -> bool:
+        """Whether a call that is stopped lacks memory still."""
+        for counter in COUNTERS:
+            with suppress(FileNotFoundError):
+                usage = int(self._memory(f"{counter}.usage_in_bytes"))
+                if usage > int(self._memory(f"{counter}.limit_in_bytes")) - AT_LIMIT_BYTES:
+                    return True
+        return False
+
     def grow(self, memory_bytes: int) -> None:
-        """Give a stopped call a greater memory limit; it goes on. Raises OSError."""
-        index: int = self._plan["pausing"]
-        folder = self._folders[index]
+        """Give a stopped call a greater memory limit; it goes on.
+
+        Raises OSError, also where the limit is not greater.
+        """
+        before = int(self._memory("memory.limit_in_bytes"))
         with suppress(FileNotFoundError):
             # First the limit that includes swap, which may never be the lesser one.
-            _write(f"{folder}/memory.memsw.limit_in_bytes", str(memory_bytes))
-        _write(f"{folder}/memory.limit_in_bytes", str(memory_bytes))
+            self._set_memory("memory.memsw.limit_in_bytes", memory_bytes)
+        self._set_memory("memory.limit_in_bytes", memory_bytes)
+        if int(self._memory("memory.limit_in_bytes")) <= before:
+            raise OSError(errno.EINVAL, "The call has as much already.")
+
+    def wake(self) -> None:
+        """Have a stopped call try again; one that still lacks memory is stopped again.
+
+        The kernel does so when a limit is raised, which one page is enough for. Raises OSError.
+        """
+        with suppress(FileNotFoundError):
+            limit = int(self._memory("memory.memsw.limit_in_bytes"))
+            self._set_memory("memory.memsw.limit_in_bytes", limit + os.sysconf("SC_PAGESIZE"))
 
     def let_kill(self) -> None:
         """Have the kernel kill in a stopped call. Raises OSError."""
-        index: int = self._plan["pausing"]
-        _write(f"{self._folders[index]}/memory.oom_control", "0")
+        self._set_memory("memory.oom_control", 0)
 
     def readings(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -86,6 +112,13 @@ class CallGroup:
                     time.sleep(RMDIR_PAUSE_S)
                 else:
                     break
+
+    def _memory(self, file: str) -> str:
+        with open(f"{self._folders[self._plan['pausing']]}/{file}") as stream:
+            return stream.read()
+
+    def _set_memory(self, file: str, value: int) -> None:
+        _write(f"{self._folders[self._plan['pausing']]}/{file}", str(value))
 
 
 def _write(path: str, value: str) -> None:

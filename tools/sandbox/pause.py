@@ -36,12 +36,18 @@ class MemoryPause:
             poll.register(self.fd, select.POLLIN)
 
     def notice(self) -> None:
-        """The descriptor is readable: the call waits."""
+        """The descriptor is readable: the call waits, or did."""
         with suppress(BlockingIOError):
             os.eventfd_read(self.fd)
-        if self._decide_by is None and not self._is_over:
+        if self._decide_by is not None or self._is_over:
+            return
+        if self._group.is_at_limit():
             self._decide_by = time.monotonic() + DECISION_S
             self._ask()
+        else:
+            # Raising the two limits wakes a call twice, and it may be stopped in between; if it
+            # stood still only after the second, nothing else would wake it.
+            self._group.wake()
 
     def decide(self, memory_bytes: int | None) -> None:
         """Let the call go on with a greater limit; None: let the kernel kill in it."""

@@ -42,26 +42,22 @@ def run_trial(grammar: xgrammar.CompiledGrammar, limits: GrammarLimits) -> Trial
     slowest = 0.0
     num_tokens = 0
     while num_tokens < limits.num_trial_tokens and slowest <= limits.mask_seconds:
-        started = time.thread_time()
-        matcher.fill_next_token_bitmask(mask)
-        flags = np.unpackbits(bits, bitorder="little")[:vocab_size]
-        allowed: list[int] = np.flatnonzero(flags).tolist()
-        if not allowed:
-            return Trial(num_tokens, slowest, is_stuck=True)
-        going_on = [token_id for token_id in allowed if token_id not in ends]
-        if not going_on:
-            return Trial(num_tokens, slowest, is_stuck=False)
-        token_id = rng.choice(going_on)
-        matcher.accept_token(token_id)
-        seconds = time.thread_time() - started
-        for _ in range(ATTEMPTS - 1):
-            if seconds <= limits.mask_seconds:
-                break
-            matcher.rollback(1)
+        choice = rng.random()
+        seconds = float("inf")
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                matcher.rollback(1)
             started = time.thread_time()
             matcher.fill_next_token_bitmask(mask)
-            matcher.accept_token(token_id)
+            flags = np.unpackbits(bits, bitorder="little")[:vocab_size]
+            allowed: list[int] = np.flatnonzero(flags).tolist()
+            going_on = [token_id for token_id in allowed if token_id not in ends]
+            if not going_on:
+                return Trial(num_tokens, slowest, is_stuck=not allowed)
+            matcher.accept_token(going_on[int(choice * len(going_on))])
             seconds = min(seconds, time.thread_time() - started)
+            if seconds <= limits.mask_seconds:
+                break
         slowest = max(slowest, seconds)
         num_tokens += 1
     return Trial(num_tokens, slowest, is_stuck=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.sandbox.conftest import ENDED_ITSELF_S, MIB, Opener
-from tests.unit.tools.sandbox.watching import cgroups, launchers, processes, until
+from tests.unit.tools.sandbox.watching import BEGUN_S, cgroups, launchers, processes, until
 from weft.errors import SandboxUnavailable
 from weft.tools.sandbox import HeldCommand, SandboxLevel, SandboxLimits, SandboxReport
 
@@ -129,7 +129,7 @@ async def test_cancellation_kills_the_tree(sandbox_at: Opener, level: SandboxLev
                 await held.read()
 
         task = asyncio.create_task(hold())
-        await until(lambda: bool(processes(mark)))
+        await until(lambda: bool(processes(mark)), within_s=BEGUN_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

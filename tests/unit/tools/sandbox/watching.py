@@ -11,8 +11,10 @@ from pathlib import Path
 from weft.tools.sandbox import SandboxReport
 from weft.tools.sandbox.usage import children
 
-__all__ = ["cgroups", "is_running", "launchers", "processes", "until"]
+__all__ = ["BEGUN_S", "cgroups", "is_running", "launchers", "processes", "until"]
 
+BEGUN_S = 20.0
+"""For what a test waits for before it starts to look: nothing is bounded by it."""
 GONE_S = 2.0
 
 
@@ -49,10 +51,10 @@ async def launchers() -> list[str]:
     return [child for child in found if b"boot.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-async def until(is_so: Callable[[], bool]) -> float:
+async def until(is_so: Callable[[], bool], *, within_s: float = GONE_S) -> float:
     """Wait until something holds; says how long it took."""
     began = time.monotonic()
     while not is_so():
-        assert time.monotonic() - began < GONE_S, "it took too long"
+        assert time.monotonic() - began < within_s, "it took too long"
         await asyncio.sleep(0.01)
     return time.monotonic() - began

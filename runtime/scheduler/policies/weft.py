@@ -41,14 +41,17 @@ LATE_PATHS = 5.0
 """By how many times what is left of it: of those who are late, who has least left goes first."""
 WORTH_OF_COMPANY = 0.1
 """Of what one more call in the batch wins at once: what it is worth, as it would win it later."""
-RESTORING_SHARE = 0.05
+RESTORING_SHARE = 0.01
 """Of a replica's time: what calls that lost patience may cost others."""
-HEADROOM_SHARE = 0.1
+MOVING_SHARE = 0.2
+"""Of what it takes to move KV out of the pool and back: what is paid for it, so moving may take
+five times as much of the time as computing anew."""
+HEADROOM_SHARE = 0.15
 """Of a replica: what programs that come in leave free for those inside to grow."""
 HEADROOM_PER_NEWCOMER = 4.0
 """What is left free at most for each token that programs outside wait to take: where hardly anybody
 waits, hardly anybody takes the room that somebody inside frees."""
-HEADROOM_BESIDE_SPILL = 0.2
+HEADROOM_BESIDE_SPILL = 0.15
 """Of that headroom, where KV may be kept outside the pool, so that to lack room costs little."""
 
 
@@ -71,8 +74,9 @@ class WeftPolicy(SchedulingPolicy):
     for those inside to grow, the more the more wait to come in. Those inside are given all idle KV
     there but that of programs which wait themselves and come before them: else all could be inside,
     and none have room to go on. A call that has waited for ``patience_s`` is given KV that is
-    protected too, but no more of it than a twentieth of the engine's time restores: else all would
-    restore and none get on. Room is kept for it meanwhile.
+    protected too, but no more of it than a hundredth of the engine's time restores: else all would
+    restore and none get on; of what is moved out and back a fifth counts. Room is kept for it
+    meanwhile.
 
     Who gives up KV is who wins least by it: cost to have it again, times the chance to need it per
     second of holding it, per token. Where KV can be kept outside the pool it is demoted, which
@@ -242,7 +246,8 @@ class WeftPolicy(SchedulingPolicy):
         credit until it returns."""
         home = self._homes.pop(program.program, None)
         if home is not None and not _is_done(program):
-            self._credit.pay(home, self._return_cost_s(program), now_s)
+            share = MOVING_SHARE if program.spilled_tokens else 1.0
+            self._credit.pay(home, share * self._return_cost_s(program), now_s)
 
     def _gain(self, replica: ReplicaAccount) -> float:
         """Engine seconds that one more call in the batch is worth per second.

@@ -430,10 +430,11 @@ def test_weft_ends_one_late_program_after_the_other_and_not_all_in_turns() -> No
     assert story.decide(70.0) == ["run a2 on r"]
 
 
-@pytest.mark.parametrize(("spill", "verb"), [(0, "pause"), (5000, "demote")])
-def test_weft_pays_for_a_restore_when_it_gives_kv_up(spill: int, verb: str) -> None:
-    """Else a second call that lost patience broke in on the credit of the first."""
-    costs = replace(COSTS, spill_s=1e-3, load_s=1e-3)
+@pytest.mark.parametrize(("spill", "verb", "dear"), [(0, "pause", 1), (5000, "demote", 5)])
+def test_weft_pays_for_a_restore_when_it_gives_kv_up(spill: int, verb: str, dear: int) -> None:
+    """Else a second call that lost patience broke in on the credit of the first. For what is moved
+    out it pays a fifth of the cost."""
+    costs = replace(COSTS, prefill_s=dear * COSTS.prefill_s, spill_s=2.4e-3, load_s=2.4e-3)
     policy = WeftPolicy(costs, patience_s=5.0, restoring_share=0.1, headroom_share=0.03)
     story = Story(policy, capacity=900, spill=spill)
     story.learn_tool("shell", 0.5, 0.5, 0.5, 0.5)

@@ -48,7 +48,7 @@ MOVING_SHARE = 0.2
 five times as much of the time as computing anew."""
 HEADROOM_SHARE = 0.15
 """Of a replica: what programs that come in leave free for those inside to grow."""
-HEADROOM_PER_NEWCOMER = 4.0
+HEADROOM_PER_NEWCOMER = 2.0
 """What is left free at most for each token that programs outside wait to take: where hardly anybody
 waits, hardly anybody takes the room that somebody inside frees."""
 HEADROOM_BESIDE_SPILL = 0.15

@@ -301,7 +301,8 @@ def test_weft_leaves_room_for_those_inside_to_grow_and_less_where_kv_can_be_kept
 
 
 @pytest.mark.parametrize(
-    ("newcomers", "expected"), [("b", ["run b1 on r"]), ("bc", []), ("bcd", [])]
+    ("newcomers", "expected"),
+    [("b", ["run b1 on r"]), ("bc", ["run b1 on r", "run c1 on r"]), ("bcd", [])],
 )
 def test_weft_leaves_the_less_room_the_fewer_wait_to_come_in(
     newcomers: str, expected: list[str]

@@ -148,7 +148,7 @@ async def test_its_output_is_capped_over_its_life(sandbox_at: Opener) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 async def test_limits_count_over_its_life(sandbox_at: Opener, level: SandboxLevel) -> None:
-    limits = SandboxLimits(memory_bytes=128 * MIB, wall_s=0.3)
+    limits = SandboxLimits(memory_bytes=128 * MIB, wall_s=1.0)
     async with sandbox_at(level) as sandbox, sandbox.hold(["cat"], limits=limits) as held:
         await held.write(b"x")
         assert await held.read() == b"x"

@@ -40,11 +40,12 @@ async def tried(level):
         lowered = report.lowered(SandboxLevel(level))
         async with Sandbox.open(lowered, Path(folder), limits) as sandbox:
             seen = await sandbox.run(
-                ["sh", "-c", f"cat /etc/passwd; kill -0 {sys.argv[3]}; echo x > made; cat made"]
+                ["sh", "-c", f"cat /etc/passwd; kill -0 {sys.argv[3]}; echo x > made; cat made"],
+                limits=room,
             )
             bombed = await sandbox.run([sys.executable, "-ISc", bomb])
             hid = await sandbox.run([sys.executable, "-ISc", hide], limits=room)
-            reached = await sandbox.run([sys.executable, "-ISc", reach, sys.argv[3]])
+            reached = await sandbox.run([sys.executable, "-ISc", reach, sys.argv[3]], limits=room)
     ends = [bombed.limit, hid.limit, reached.stdout.decode()]
     return [seen.stdout.decode(), seen.stderr.decode(), *ends]
 async def every():
